@@ -1,0 +1,111 @@
+"""The three things a user can bring of their own: Encoder, Scorer, Index. No base class is needed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retr.retrieval.embeddings import Embeddings, Floats
+
+Similarity = Literal["cosine", "dot", "maxsim"]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Texts to embeddings. A text's embedding does not depend on the other texts of the call."""
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a vector."""
+        ...
+
+    @property
+    def similarity(self) -> Similarity:
+        """How two embeddings are compared. `cosine` encoders give unit vectors."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when, and only when, the embeddings may: weights, tokenizer, pooling, prompts, dim, normalisation."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> Embeddings:
+        """One embedding a text, in order; an empty list gives an empty result."""
+        ...
+
+    def encode_documents(self, texts: Sequence[str]) -> Embeddings:
+        """One embedding a text, in order; an empty list gives an empty result."""
+        ...
+
+
+@runtime_checkable
+class TokenAware(Protocol):
+    """An encoder that shows its tokenizer, so that passages can be cut to what it reads."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of one text that the encoder reads, special tokens included; what is beyond is cut off."""
+        ...
+
+    @property
+    def tokenizer(self) -> Any:
+        """A `tokenizers.Tokenizer`."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A query and all its candidates to scores, in the order given. It does not sort."""
+
+    @property
+    def comparable(self) -> bool:
+        """Whether scores of different calls may be compared (pairwise: yes; listwise: no)."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when, and only when, the scores may."""
+        ...
+
+    def score(self, query: str, texts: Sequence[str]) -> Floats:
+        """One float32 a text; higher is better."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """The best rows of an index, best first: scores float32 [queries, k], rows int64 [queries, k].
+
+    Where fewer than k rows match, the rest holds row -1 and score -inf. Ties are broken by the lower row.
+    """
+
+    scores: Floats
+    rows: NDArray[np.int64]
+
+
+class Index(Protocol):
+    """One searchable structure over rows 0..n-1. It does not encode and knows no ids."""
+
+    def __len__(self) -> int:
+        """Rows held."""
+        ...
+
+    def add(self, embeddings: Embeddings) -> None:
+        """Append rows."""
+        ...
+
+    def search(self, queries: Embeddings, k: int, allowed: NDArray[np.bool_] | None = None) -> Matches:
+        """The k best rows a query; with `allowed` [rows], only those that are True."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write the structure into the file or folder `path`."""
+        ...
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read what `save` wrote."""
+        ...
