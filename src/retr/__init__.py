@@ -1,4 +1,7 @@
-"""retr: train or distil any retriever, prove that it is better, and serve it from an index that behaves like a database."""
+"""Train or distil any retriever, prove that it is better, and serve it from an index that behaves like a database.
+
+The public names below are imported when they are first used, so that `import retr` loads nothing heavy.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,3 +14,49 @@ if TYPE_CHECKING:
     from retr.retrieval.records import Document, Hit, Query
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BadInput",
+    "Collection",
+    "Damaged",
+    "Document",
+    "Hit",
+    "Mismatch",
+    "NotFound",
+    "Query",
+    "RetrError",
+    "__version__",
+    "create",
+    "load_encoder",
+    "load_scorer",
+    "open",
+]
+
+_HOMES = {
+    "BadInput": "retr.retrieval.errors",
+    "Collection": "retr.index.collection",
+    "Damaged": "retr.retrieval.errors",
+    "Document": "retr.retrieval.records",
+    "Hit": "retr.retrieval.records",
+    "Mismatch": "retr.retrieval.errors",
+    "NotFound": "retr.retrieval.errors",
+    "Query": "retr.retrieval.records",
+    "RetrError": "retr.retrieval.errors",
+    "create": "retr.index.opening",
+    "load_encoder": "retr.encoders",
+    "load_scorer": "retr.encoders",
+    "open": "retr.index.opening",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'retr' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

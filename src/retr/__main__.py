@@ -1,0 +1,5 @@
+"""`python -m retr` is `retr`."""
+
+from retr.cli import main
+
+main()
