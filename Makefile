@@ -1,0 +1,44 @@
+# The steps of a change, the same by hand and in .ci/run.
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.retr-installed
+
+.PHONY: help install check test docs bench wheel gpu clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(STAMP) ## make .venv and install retr with its development packages
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+check: $(STAMP) ## format, lint, types, and who may import whom
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(STAMP) ## all tests that need no GPU and no downloaded corpus
+	$(BIN)/python -m pytest
+
+docs: $(STAMP) ## run every example of README.md and docs/
+	$(BIN)/python -m pytest tests/docs
+
+wheel: $(STAMP) ## build the wheel and the sdist into dist/, and check what is in them
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/python -m pytest tests/packaging
+
+bench: $(STAMP) ## how to run the measurements
+	@cat bench/README.md
+
+gpu: $(STAMP) ## the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+clean: ## remove what was built; the virtual environment stays
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
