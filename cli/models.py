@@ -1,0 +1,53 @@
+"""`retr models`: what can be loaded by `--encoder` and `--rerank`, and what of it is on this machine."""
+
+from typing import Annotated, Any
+
+import typer
+
+
+def models(
+    json: Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of tables.")] = False,
+) -> None:
+    """List the models that come with retr, and the kinds of encoder and scorer.
+
+    Any folder of sentence-transformers works too: `--encoder FOLDER`, `--rerank cross=FOLDER`; and a class of your
+    own: `--encoder package.module:Class=SOURCE`.
+    """
+    from retr.cli.output import emit_json, print_line, print_table
+    from retr.encoders import ENCODERS, SCORERS
+
+    known = _known_models()
+    kinds = [
+        {"what": what, "kind": kind, "loads": target}
+        for what, table in (("encoder", ENCODERS), ("scorer", SCORERS))
+        for kind, target in table.items()
+    ]
+    if json:
+        emit_json({"models": known, "kinds": kinds})
+        return
+    shown = ("name", "kind", "dim", "max_tokens", "bytes", "licence", "package", "present")
+    print_table([name.replace("_", " ") for name in shown], [[model[name] for name in shown] for model in known])
+    print_line()
+    print_table(["what", "kind", "loads"], [list(kind.values()) for kind in kinds])
+
+
+def _known_models() -> list[dict[str, Any]]:
+    from retr.cli.diagnosis.models import weights_file
+    from retr.encoders.models import DEFAULT_MODEL, MODELS
+
+    return [
+        {
+            "name": model.name,
+            "kind": "bi",
+            "dim": model.dim,
+            "max_tokens": model.max_tokens,
+            "bytes": model.bytes,
+            "licence": model.licence,
+            "package": model.package,
+            "file": model.file,
+            "sha256": model.sha256,
+            "default": model.name == DEFAULT_MODEL,
+            "present": weights_file(model) is not None,
+        }
+        for model in MODELS.values()
+    ]
