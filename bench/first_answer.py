@@ -61,7 +61,9 @@ def main() -> None:
     table = tabulate(rows)
     print(table.markdown())
     print(
-        recording.record(args.name, {**result, "table": table.json(), "caption": caption(result)}, folder=args.results)
+        recording.record(
+            args.name, {**result, "tables": [table.json()], "caption": caption(result)}, folder=args.results
+        )
     )
 
 

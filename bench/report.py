@@ -38,7 +38,8 @@ def rendered(name: str) -> str:
     result = json.loads(path.read_text(encoding="utf-8"))
     where = f"Recorded in `bench/results/{path.name}` at commit `{result['commit'][:12]}`."
     versions = [f"Versions, {side}: {_listed(found)}." for side, found in result["versions"].items() if found]
-    return "\n\n".join([Table.read(result["table"]).markdown(), result["caption"], where, *versions])
+    tables = [Table.read(table).markdown() for table in result["tables"]]
+    return "\n\n".join([*tables, result["caption"], where, *versions])
 
 
 def _listed(versions: dict[str, str]) -> str:

@@ -54,7 +54,7 @@ def main() -> None:
         },
         "sizes": {"documents": len(corpus.texts), "queries": len(corpus.queries)},
         "rows": rows,
-        "table": table.json(),
+        "tables": [table.json()],
     }
     print(table.markdown())
     print(recording.record("scifact", {**result, "caption": caption(result)}, folder=args.results))
