@@ -32,6 +32,8 @@ def explain(error: Exception) -> str | None:
         return _one_line(_system(error))
     if isinstance(error, MemoryError):
         return "Out of memory. Close other programs, or give smaller files and batches."
+    if isinstance(error, ImportError) and not (error.name or "retr").startswith("retr"):
+        return _one_line(f"The package {error.name!r} cannot be imported: {error}. `retr doctor` says what is missing.")
     return None
 
 

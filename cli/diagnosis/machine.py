@@ -133,7 +133,7 @@ def open_files() -> Iterator[Finding]:
         import resource
     except ModuleNotFoundError:  # Windows
         return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = soft == resource.RLIM_INFINITY
     if unlimited or soft >= ENOUGH_FILES:
         yield Finding("open files", "ok", "no limit" if unlimited else f"{soft} at once")
