@@ -7,15 +7,17 @@ interpreter start included; systems take turns, so that a busy minute does not h
 """
 
 import argparse
+import json
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import recording
 import scifact_texts
-from measuring import Cost, folder_mib, summary
-from systems import Answers, Peer, Place, Retr, System, default_command, model_folder
+from measuring import Cost, folder_mib, run, summary
+from systems import Answers, Peer, Place, Retr, System, default_command, model_folder, retr_environment
 from tables import Table, number
 
 BASELINE = "sentence-transformers + FAISS"
@@ -39,12 +41,14 @@ def main() -> None:
     quality = {
         row: answers for system, place in places for row, answers in answer_all(system, place, corpus.queries).items()
     }
+    indexes = {system.name: about(system, place) for system, place in places}
     rows = [
         {
             "system": row[0],
             "mode": row[1],
             "first": summary(firsts[row]),
             "second": summary(seconds[row]),
+            "encoded": indexes[row[0]]["encoded"],
             "metrics": scored(quality[row], corpus),
         }
         for row in firsts
@@ -56,7 +60,7 @@ def main() -> None:
         "versions": environment(args),
         "sizes": sizes(corpus),
         "rows": rows,
-        "indexes": {system.name: about(system, place) for system, place in places},
+        "indexes": indexes,
     }
     table = tabulate(rows)
     print(table.markdown())
@@ -144,11 +148,13 @@ def scored(answers: Answers, corpus: scifact_texts.Corpus) -> dict[str, float]:
 
 
 def about(system: System, place: Place) -> dict[str, Any]:
-    """Size of the index, and what retr says of its own."""
-    facts: dict[str, Any] = {"index_mib": round(folder_mib(place.index), 2)}
-    if isinstance(system, Retr):
-        facts["info"] = system.info(place)
-    return facts
+    """Size of the index, how much was encoded for it, and what retr says of its own."""
+    ours = isinstance(system, Retr)
+    words = ["index", str(place.index)] if ours else ["files", str(place.source)]
+    script = str(recording.ROOT / "bench" / "counting.py")
+    counted = run([sys.executable, script, *words], cwd=place.folder, env=retr_environment(place.folder)).stdout
+    facts: dict[str, Any] = {"index_mib": round(folder_mib(place.index), 2), "encoded": json.loads(counted)}
+    return facts | ({"info": system.info(place)} if isinstance(system, Retr) else {})
 
 
 def sizes(corpus: scifact_texts.Corpus) -> dict[str, int]:
@@ -163,7 +169,19 @@ def sizes(corpus: scifact_texts.Corpus) -> dict[str, int]:
 
 def tabulate(rows: Sequence[dict[str, Any]]) -> Table:
     """Best (and median) wall and CPU seconds, how many times less CPU than the baseline, memory, quality."""
-    columns = ["system", "mode", "first: wall s", "CPU s", "× less", "second: wall s", "CPU s", "× less", "MiB"]
+    columns = [
+        "system",
+        "mode",
+        "first: wall s",
+        "CPU s",
+        "× less",
+        "second: wall s",
+        "CPU s",
+        "× less",
+        "MiB",
+        "vectors",
+        "tokens",
+    ]
     base = next((row for row in rows if row["system"] == BASELINE), None)
     cells = []
     for row in rows:
@@ -177,7 +195,8 @@ def tabulate(rows: Sequence[dict[str, Any]]) -> Table:
             )
             line += [*best_and_median, number(ratio)]
         memory = max(row["first"]["memory_mib"], row["second"]["memory_mib"])
-        cells.append([*line, number(memory, 0), *(number(row["metrics"][name], 4) for name in METRICS)])
+        line += [number(memory, 0), *(number(row["encoded"][name], 0) for name in ("vectors", "tokens"))]
+        cells.append([*line, *(number(row["metrics"][name], 4) for name in METRICS)])
     return Table([*columns, *METRICS], cells)
 
 

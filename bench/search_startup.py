@@ -8,7 +8,6 @@ The whole process is timed from outside, beside an empty interpreter and `retr -
 
 import argparse
 import json
-import os
 import re
 import shutil
 import statistics
@@ -23,7 +22,7 @@ import recording
 import scifact_texts
 from measuring import Cost, run, summary
 from search_probe import STAGES
-from systems import Place, Retr, default_command
+from systems import Place, Retr, default_command, retr_environment
 from tables import Table, number
 
 MODES = ("hybrid", "dense", "lexical")
@@ -74,12 +73,6 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def environment(place: Place) -> dict[str, str]:
-    """As bench's other retr processes have it."""
-    path = os.pathsep.join(filter(None, [str(recording.ROOT / "src"), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path, "RETR_CACHE_DIR": str(place.folder / "cache")}
-
-
 def search_words(place: Place, text: str, mode: str) -> list[str]:
     """The command's words."""
     return ["search", text, "--index", str(place.index), "--mode", mode, "-k", "10", "--json"]
@@ -92,7 +85,7 @@ def from_outside(place: Place, asked: Sequence[str]) -> dict[str, list[Cost]]:
         commands = {"python -c pass": ["-c", "pass"], "retr --help": ["-m", "retr", "--help"]}
         commands |= {f"retr search, {mode}": ["-m", "retr", *search_words(place, text, mode)] for mode in MODES}
         for name, words in commands.items():
-            done = run([sys.executable, *words], cwd=place.folder, env=environment(place))
+            done = run([sys.executable, *words], cwd=place.folder, env=retr_environment(place.folder))
             costs[name].append(done.cost)
     return costs
 
@@ -105,7 +98,7 @@ def probe(place: Place, text: str, mode: str) -> dict[str, tuple[float, float]]:
     done = run(
         [sys.executable, script, str(out), *search_words(place, text, mode)],
         cwd=place.folder,
-        env=environment(place),
+        env=retr_environment(place.folder),
     )
     ended = started + done.cost.wall_seconds
     facts = json.loads(out.read_text(encoding="utf-8"))
@@ -127,7 +120,7 @@ def imported(place: Place, text: str) -> dict[str, float]:
     """Milliseconds by top-level package, of one hybrid search under -X importtime (which itself costs a little)."""
     words = [sys.executable, "-X", "importtime", "-m", "retr", *search_words(place, text, "hybrid")]
     found: dict[str, float] = defaultdict(float)
-    for microseconds, name in LINE.findall(run(words, cwd=place.folder, env=environment(place)).stderr):
+    for microseconds, name in LINE.findall(run(words, cwd=place.folder, env=retr_environment(place.folder)).stderr):
         top = name.partition(".")[0]
         found["standard library" if top in sys.stdlib_module_names else top] += int(microseconds) / 1000
     return dict(sorted(found.items(), key=lambda item: -item[1]))

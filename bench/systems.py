@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from measuring import Cost, Finished, run
+from peers.protocol import QUIET
 from recording import ROOT
-
-sys.path.insert(0, str(ROOT / "bench" / "peers"))
-
-from protocol import QUIET
 
 Answers = dict[str, dict[str, float]]
 Queries = Mapping[str, str]
@@ -102,12 +99,8 @@ class Retr:
 
     def call(self, place: Place, command: str, *words: str) -> Finished:
         """One retr process; its cache lies in the scratch folder, so that the first call of a run finds it empty."""
-        env = {**os.environ, "RETR_CACHE_DIR": str(place.folder / "cache")}
-        if (ROOT / "src" / "retr").is_dir():
-            env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]))
-        return run(
-            [*shlex.split(self.command), command, *words, "--index", str(place.index)], cwd=place.folder, env=env
-        )
+        asked = [*shlex.split(self.command), command, *words, "--index", str(place.index)]
+        return run(asked, cwd=place.folder, env=retr_environment(place.folder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +131,12 @@ class Peer:
         done = run(words, cwd=place.folder, env={**os.environ, **QUIET})
         answers = json.loads(done.stdout.splitlines()[-1])["answers"]
         return done.cost, {id: dict(found) for id, found in answers.items()}
+
+
+def retr_environment(folder: Path) -> dict[str, str]:
+    """This checkout's retr, with its cache in the folder."""
+    path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path, "RETR_CACHE_DIR": str(folder / "cache")}
 
 
 def model_folder(python: str) -> str:
