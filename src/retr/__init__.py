@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from retr.encoders import load_encoder, load_scorer
     from retr.index.collection import Collection
-    from retr.index.opening import create, open
+    from retr.opening import create, open
     from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound, RetrError
     from retr.retrieval.records import Document, Hit, Query
 
@@ -42,10 +42,10 @@ _HOMES = {
     "NotFound": "retr.retrieval.errors",
     "Query": "retr.retrieval.records",
     "RetrError": "retr.retrieval.errors",
-    "create": "retr.index.opening",
+    "create": "retr.opening",
     "load_encoder": "retr.encoders",
     "load_scorer": "retr.encoders",
-    "open": "retr.index.opening",
+    "open": "retr.opening",
 }
 
 

@@ -1,0 +1,224 @@
+"""`retr index`: files, tables and folders into an index."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, QuietOption
+
+if TYPE_CHECKING:
+    from retr.index.collection import Collection
+    from retr.index.writing import AddReport
+    from retr.retrieval.corpus import ReadReport, ReadSettings
+    from retr.retrieval.records import Document
+
+_READING = "Reading"
+_NEW = "A new index"
+
+
+def index(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SOURCE...", help="Files, folders, BEIR folders, or - for standard input."),
+    ] = None,
+    index: IndexOption = DEFAULT_INDEX,
+    sample: Annotated[bool, typer.Option("--sample", help="Index the sample corpus that comes with retr.")] = False,
+    text_field: Annotated[
+        str | None,
+        typer.Option(help="Column(s) with the text, such as body or title,abstract.", rich_help_panel=_READING),
+    ] = None,
+    id_field: Annotated[str | None, typer.Option(help="Column with the id.", rich_help_panel=_READING)] = None,
+    title_field: Annotated[str | None, typer.Option(help="Column with the title.", rich_help_panel=_READING)] = None,
+    metadata_field: Annotated[
+        list[str] | None,
+        typer.Option(help="A column to keep as metadata; may be repeated. Default: all.", rich_help_panel=_READING),
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="Read every source as this kind: txt, jsonl, csv, …", rich_help_panel=_READING)
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="The texts' encoding. Default: found out.", rich_help_panel=_READING)
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Between CSV cells. Default: found out.", rich_help_panel=_READING)
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only files like this pattern, such as '*.md'.", rich_help_panel=_READING)
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="No files like this pattern.", rich_help_panel=_READING)
+    ] = None,
+    on_error: Annotated[
+        str,
+        typer.Option(
+            help="fail: stop at the first bad record; skip: leave it out and report it.", rich_help_panel=_READING
+        ),
+    ] = "fail",
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="A model name, a sentence-transformers folder, KIND=SOURCE, or none for words only. "
+            "Default: all-MiniLM-L6-v2.",
+            rich_help_panel=_NEW,
+        ),
+    ] = None,
+    chunk_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Longest passage in tokens; 0: texts are not cut. Default: what the encoder reads.",
+            rich_help_panel=_NEW,
+        ),
+    ] = None,
+    chunk_overlap: Annotated[
+        int | None, typer.Option(help="Tokens that neighbouring passages share. Default: 32.", rich_help_panel=_NEW)
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Language of the stemmer, or none. Default: english.", rich_help_panel=_NEW)
+    ] = None,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Also remove documents that are in the index but not in SOURCE.")
+    ] = False,
+    commit_seconds: Annotated[float, typer.Option(help="Make what is done durable this often.")] = 30.0,
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Read, cut, encode and commit documents; what is already there and unchanged is left alone.
+
+    Interrupted, it goes on where it stopped when the same command is given again.
+    """
+    from retr.index.settings import WriteSettings
+    from retr.retrieval.corpus import ReadReport, ReadSettings
+
+    settings = ReadSettings(
+        text_field=text_field,
+        id_field=id_field,
+        title_field=title_field,
+        metadata_fields=tuple(metadata_field) if metadata_field else None,
+        format=format,
+        encoding=encoding,
+        delimiter=delimiter,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        on_error=_on_error(on_error),
+    )
+    chosen = _sources(sources, sample=sample)
+    collection = _opened(index, encoder=encoder, tokens=chunk_tokens, overlap=chunk_overlap, language=language)
+    report = ReadReport()
+    writing = WriteSettings(commit_seconds=commit_seconds, on_duplicate=settings.on_error, mirror=mirror)
+    added = collection.add(_stream(chosen, settings, report, quiet=quiet), settings=writing)
+    _say(collection, added, report, as_json=json)
+
+
+def _on_error(value: str) -> Any:
+    from retr.retrieval.errors import unknown
+
+    if value not in ("fail", "skip"):
+        raise unknown("--on-error", value, ("fail", "skip"))
+    return value
+
+
+def _sources(sources: list[str] | None, *, sample: bool) -> list[str]:
+    from retr.retrieval.sample import sample_folder
+
+    from retr.retrieval.errors import BadInput
+
+    chosen = [*(sources or []), *([str(sample_folder())] if sample else [])]
+    if not chosen:
+        raise BadInput("Nothing to index. Name files or folders, - for standard input, or --sample.")
+    return chosen
+
+
+def _opened(
+    folder: Path, *, encoder: str | None, tokens: int | None, overlap: int | None, language: str | None
+) -> "Collection":
+    """The collection in the folder, made now if there is none; what is asked for must agree with what it is."""
+    from retr.index.manifest import CURRENT, generations_in
+    from retr.opening import open
+
+    exists = folder.is_dir() and ((folder / CURRENT).exists() or bool(generations_in(folder)))
+    if not exists:
+        return _create(folder, encoder=encoder, tokens=tokens, overlap=overlap, language=language)
+    collection = open(folder)
+    _check_same(collection, encoder=encoder, tokens=tokens, overlap=overlap, language=language)
+    return collection
+
+
+def _create(
+    folder: Path, *, encoder: str | None, tokens: int | None, overlap: int | None, language: str | None
+) -> "Collection":
+    from retr.retrieval.chunking import ChunkSettings
+
+    from retr.index.settings import CollectionSettings
+    from retr.opening import DEFAULT_ENCODER, create
+
+    chunk = ChunkSettings(max_tokens=tokens, **({} if overlap is None else {"overlap": overlap}))
+    settings = CollectionSettings(chunk=chunk, **({} if language is None else {"language": language}))
+    name = encoder or DEFAULT_ENCODER
+    return create(folder, encoder=None if name == "none" else name, settings=settings)
+
+
+def _check_same(collection: "Collection", **asked: Any) -> None:
+    from retr.retrieval.errors import Mismatch
+
+    manifest = collection.manifest
+    chunk = manifest.settings["chunk"]
+    kept = {
+        "encoder": manifest.encoder.spec if manifest.encoder else "none",
+        "tokens": chunk["max_tokens"],
+        "overlap": chunk["overlap"],
+        "language": manifest.settings["language"],
+    }
+    flags = {"encoder": "--encoder", "tokens": "--chunk-tokens", "overlap": "--chunk-overlap", "language": "--language"}
+    for name, value in asked.items():
+        if value is not None and value != kept[name]:
+            raise Mismatch(
+                f"The index {str(collection.folder)!r} was made with {flags[name]} {kept[name]}, not {value}. "
+                f"Leave the option out, or make a new index with another --index."
+            )
+
+
+def _stream(sources: list[str], settings: "ReadSettings", report: "ReadReport", *, quiet: bool) -> Iterator["Document"]:
+    from retr.cli.progress import Progress
+    from retr.retrieval.corpus import read_documents, total_bytes
+
+    size = total_bytes(sources, settings)
+    with Progress("indexed", quiet=quiet) as progress:
+        for document in read_documents(sources, settings, report):
+            yield document
+            if size and report.bytes:
+                progress.total = max(progress.done + 1, round((progress.done + 1) * size / min(report.bytes, size)))
+            progress.advance()
+            if report.problems:
+                progress.note(skipped=report.skipped)
+        progress.total = progress.done
+
+
+def _say(collection: "Collection", added: "AddReport", read: "ReadReport", *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from retr.cli.output import emit_json, print_line, warn
+
+    problems = [str(problem) for problem in read.problems] + added.problems
+    skipped = read.skipped + added.duplicates
+    if as_json:
+        counts = {**asdict(added), "problems": problems, "skipped": skipped, "ignored": dict(read.ignored)}
+        emit_json({"index": collection.folder, "documents": len(collection), **counts})
+        return
+    for problem in problems:
+        warn(problem)
+    if skipped > len(problems):
+        warn(f"and {skipped - len(problems)} more records were skipped")
+    for suffix, count in sorted(read.ignored.items()):
+        warn(f"{count} files ending in {suffix or 'nothing'} were left out: no reader for them")
+    changes = (
+        (added.added, "added"),
+        (added.updated, "updated"),
+        (added.unchanged, "unchanged"),
+        (added.removed, "removed"),
+    )
+    said = ", ".join(f"{count:,} {word}" for count, word in changes if count) or "nothing new"
+    print_line(
+        f"{collection.folder}: {len(collection):,} documents, {collection.manifest.live_passages:,} passages ({said})"
+    )

@@ -1,0 +1,242 @@
+"""`retr search`: one question, or a file of them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, QuietOption
+
+if TYPE_CHECKING:
+    from retr.index.collection import Collection
+    from retr.index.settings import SearchSettings
+    from retr.retrieval.protocols import Scorer
+    from retr.retrieval.records import Hit
+
+_BATCH = "Many queries at once"
+_RANKING = "Ranking"
+_BATCH_K = 100
+_QUERIES_AT_ONCE = 256
+
+
+def search(
+    query: Annotated[
+        list[str] | None, typer.Argument(metavar="QUERY...", help="The question, in one or more words.")
+    ] = None,
+    index: IndexOption = DEFAULT_INDEX,
+    k: Annotated[int | None, typer.Option("-k", help="Number of hits. Default: 10, and 100 with --queries.")] = None,
+    mode: Annotated[str, typer.Option(help="hybrid, dense or lexical.", rich_help_panel=_RANKING)] = "hybrid",
+    where: Annotated[
+        str | None, typer.Option(help="Only documents for which this holds, such as \"year >= 2020 and lang = 'en'\".")
+    ] = None,
+    rerank: Annotated[
+        str | None,
+        typer.Option(help="A second stage: cross=FOLDER or a hub name.", metavar="SCORER", rich_help_panel=_RANKING),
+    ] = None,
+    rerank_depth: Annotated[int, typer.Option(help="Hits that are reranked.", rich_help_panel=_RANKING)] = 50,
+    fusion: Annotated[str, typer.Option(help="How hybrid joins: rrf or weighted.", rich_help_panel=_RANKING)] = "rrf",
+    weights: Annotated[
+        str, typer.Option(help="Weights of dense and lexical in the fusion.", rich_help_panel=_RANKING)
+    ] = "1,1",
+    depth: Annotated[int, typer.Option(help="Candidates of each kind that are fused.", rich_help_panel=_RANKING)] = 100,
+    passages: Annotated[bool, typer.Option("--passages", help="A document may come with several passages.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show how each score came about.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Show whole passages, not snippets.")] = False,
+    queries: Annotated[
+        Path | None, typer.Option(help="JSONL, TSV or lines of queries, or a BEIR folder.", rich_help_panel=_BATCH)
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Write the hits of --queries here, as a TREC run.", rich_help_panel=_BATCH)
+    ] = None,
+    qrels: Annotated[
+        Path | None, typer.Option(help="Only the queries that this file judges.", rich_help_panel=_BATCH)
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Load the index's encoder from here; it must be the same one.")
+    ] = None,
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Find the passages that answer a question, with the words that matched marked."""
+    from retr.index.settings import SearchSettings
+    from retr.opening import load_scorer, open
+
+    settings = SearchSettings(
+        mode=mode,  # type: ignore[arg-type]  # checked by SearchSettings
+        where=where,
+        group="passage" if passages else "document",
+        fusion=fusion,
+        weights=_weights(weights),
+        depth=depth,
+        rerank_depth=rerank_depth,
+        explain=explain,
+    )
+    _check_call(query, queries, run)
+    collection = open(index, encoder=encoder)
+    scorer = load_scorer(rerank) if rerank else None
+    if queries is not None and run is not None:
+        _batch(collection, _judged(queries, qrels), run, settings, scorer, k=k or _BATCH_K, quiet=quiet, as_json=json)
+    else:
+        _one(collection, " ".join(query or []), settings, scorer, k=10 if k is None else k, full=full, as_json=json)
+
+
+def _weights(text: str) -> tuple[float, float]:
+    from retr.retrieval.errors import BadInput
+
+    try:
+        dense, lexical = (float(part) for part in text.split(","))
+    except ValueError:
+        raise BadInput(f"--weights takes two numbers, dense and lexical, such as 1,0.5; got {text!r}.") from None
+    return dense, lexical
+
+
+def _check_call(query: list[str] | None, queries: Path | None, run: Path | None) -> None:
+    from retr.retrieval.errors import BadInput
+
+    if (queries is None) != (run is None):
+        raise BadInput("--queries FILE and --run OUT go together: questions from the one, hits into the other.")
+    if queries is not None and query:
+        raise BadInput(f"Give either a QUERY or --queries, not both; got {' '.join(query)!r}.")
+    if queries is None and not query:
+        raise BadInput("No query. Say what to look for, or give --queries FILE --run OUT.")
+
+
+def _one(
+    collection: "Collection",
+    query: str,
+    settings: "SearchSettings",
+    scorer: "Scorer | None",
+    *,
+    k: int,
+    full: bool,
+    as_json: bool,
+) -> None:
+    import time
+
+    started = time.perf_counter()
+    hits = collection.search(query, k, settings=settings, rerank=scorer)
+    took = (time.perf_counter() - started) * 1000
+    if as_json:
+        from retr.cli.output import emit_json
+
+        found = [_hit_json(collection, hit, query) for hit in hits]
+        generation = collection.manifest.generation
+        emit_json(
+            {"query": query, "hits": found, "took_ms": round(took, 1), "mode": settings.mode, "generation": generation}
+        )
+        return
+    _show(collection, hits, query, full=full)
+
+
+def _hit_json(collection: "Collection", hit: "Hit", query: str) -> dict[str, Any]:
+    snippet = collection.snippet(hit, query)
+    table: dict[str, Any] = {
+        **{name: getattr(hit, name) for name in ("id", "score", "rank", "title", "text")},
+        "metadata": dict(hit.metadata),
+        "source": dict(hit.source),
+        "snippet": {"text": snippet.text, "marks": snippet.marks},
+    }
+    if hit.explain is not None:
+        table["explain"] = dict(hit.explain)
+    return table
+
+
+def _show(collection: "Collection", hits: "list[Hit]", query: str, *, full: bool) -> None:
+    from rich.text import Text
+
+    from retr.cli.output import console, visible
+
+    out = console()
+    if not hits:
+        out.print("No hits.")
+    for hit in hits:
+        head = Text(f"{hit.rank:>3}. ", style="dim").append(visible(hit.id), style="bold")
+        head.append(f"  {hit.score:.4f}", style="dim")
+        if hit.title:
+            head.append(f"  {visible(hit.title)}", style="cyan")
+        if "page" in hit.source:
+            head.append(f"  page {hit.source['page']}", style="dim")
+        out.print(head)
+        out.print(Text("     ").append_text(_marked(collection, hit, query, full=full, colours=out.is_terminal)))
+        if hit.explain is not None:
+            for line in _explained(hit.explain):
+                out.print(Text(f"     {visible(line)}", style="dim"))
+
+
+def _marked(collection: "Collection", hit: "Hit", query: str, *, full: bool, colours: bool) -> Any:
+    from rich.text import Text
+
+    from retr.cli.output import visible
+
+    snippet = collection.snippet(hit, query, width=len(hit.text) + 1 if full else None)
+    if not colours:
+        return Text(visible(snippet.marked()))
+    text = Text(visible(snippet.text))
+    for start, end in snippet.marks:
+        text.stylize("bold yellow", start, end)
+    return text
+
+
+def _explained(explain: Any) -> list[str]:
+    lines = []
+    for name, value in explain.items():
+        if name == "mode":
+            continue
+        terms = value.get("terms") if isinstance(value, dict) else None
+        plain = {key: part for key, part in value.items() if key != "terms"}
+        lines.append(f"{name}: {', '.join(f'{key} {part}' for key, part in plain.items())}")
+        for term in terms or []:
+            lines.append(
+                f"  {term['term']}: {', '.join(f'{key} {part}' for key, part in term.items() if key != 'term')}"
+            )
+    return lines
+
+
+def _judged(path: Path, qrels: Path | None) -> Any:
+    from retr.retrieval.corpus import read_queries
+
+    queries = read_queries(path)
+    if qrels is None:
+        return queries
+    from retr.retrieval.runs import Qrels
+
+    judged = set(Qrels.load(qrels))
+    return [query for query in queries if query.id in judged]
+
+
+def _batch(
+    collection: "Collection",
+    queries: Any,
+    path: Path,
+    settings: "SearchSettings",
+    scorer: "Scorer | None",
+    *,
+    k: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    import time
+
+    from retr.cli.output import emit_json, print_line
+    from retr.cli.progress import Progress
+    from retr.retrieval.runs import Run
+
+    started = time.perf_counter()
+    found: dict[str, dict[str, float]] = {}
+    at_once = 1 if scorer is not None else _QUERIES_AT_ONCE
+    with Progress("searched", total=len(queries), unit="queries", quiet=quiet) as progress:
+        for start in range(0, len(queries), at_once):
+            part = queries[start : start + at_once]
+            for query, hits in zip(
+                part,
+                collection.search_many([one.text for one in part], k, settings=settings, rerank=scorer),
+                strict=True,
+            ):
+                found[query.id] = {hit.id: hit.score for hit in reversed(hits)}
+            progress.advance(len(part))
+    Run(found).save(path)
+    took = round((time.perf_counter() - started) * 1000, 1)
+    if as_json:
+        emit_json({"queries": len(queries), "run": path, "k": k, "mode": settings.mode, "took_ms": took})
+    else:
+        print_line(f"{path}: {len(queries):,} queries, up to {k} hits each")

@@ -1,0 +1,173 @@
+"""BM25 by tantivy, over all passages of a collection: statistics are global.
+
+A generation's files lie in a folder of their own. Tantivy never changes a data file, so the next generation starts
+from hard links to them; readers of the old one are not disturbed, and rolling back needs no rebuilding.
+"""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tantivy
+from numpy.typing import NDArray
+
+from retr.index.fsio import Disk
+from retr.index.languages import STOPWORDS, check_language
+from retr.retrieval.errors import Damaged
+
+ANALYZER = "retr"
+_REPLACED = {"meta.json", ".managed.json"}
+_LOCKS = {".tantivy-writer.lock", ".tantivy-meta.lock"}
+_HEAP_BYTES = 64 << 20
+_FEW_ROWS = 4096
+
+# Scripts without spaces between words are indexed a character at a time; everything else by words with their marks.
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_WORD = rf"[{_UNSPACED}]|[\p{{L}}\p{{N}}\p{{M}}&&[^{_UNSPACED}]]+"
+
+
+@lru_cache(maxsize=4)
+def analyzer(language: str) -> Any:
+    """Text to terms: words, lower case, accents folded, stop words dropped, stemmed."""
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(_WORD))
+    builder = builder.filter(tantivy.Filter.remove_long(100)).filter(tantivy.Filter.lowercase())
+    if language in STOPWORDS:
+        builder = builder.filter(tantivy.Filter.stopword(language))
+    builder = builder.filter(tantivy.Filter.ascii_fold())
+    if language != "none":
+        builder = builder.filter(tantivy.Filter.stemmer(check_language(language)))
+    return builder.build()
+
+
+def _schema() -> Any:
+    builder = tantivy.SchemaBuilder()
+    builder.add_unsigned_field("row", indexed=True, fast=True)
+    builder.add_unsigned_field("document", indexed=True, fast=True)
+    builder.add_text_field("body", tokenizer_name=ANALYZER)
+    return builder.build()
+
+
+class LexicalIndex:
+    """One generation, opened for reading."""
+
+    def __init__(self, folder: Path, language: str) -> None:
+        self._analyzer = analyzer(language)
+        try:
+            self._index = tantivy.Index.open(str(folder))
+            self._index.register_tokenizer(ANALYZER, self._analyzer)
+            self._searcher = self._index.searcher()
+        except ValueError as error:
+            message = str(error).splitlines()[0]
+            raise Damaged(f"The lexical index {str(folder)!r} cannot be opened ({message}). Run: retr check") from None
+        self._schema = self._index.schema
+
+    def __len__(self) -> int:
+        return int(self._searcher.num_docs)
+
+    def search(
+        self, text: str, k: int, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """At most k rows and their BM25 scores (k1 1.2, b 0.75), best first, equal scores by row; only allowed rows."""
+        query = self._query(text)
+        if query is None or k <= 0 or (allowed is not None and not allowed.any()):
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        if allowed is not None and np.count_nonzero(allowed) <= _FEW_ROWS:
+            query = _only(self._schema, query, np.flatnonzero(allowed))
+            allowed = None
+        return self._widen(query, k, allowed)
+
+    def _widen(
+        self, query: Any, k: int, allowed: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        limit = k if allowed is None else 4 * k
+        while True:
+            hits = self._searcher.search(query, limit, count=False).hits
+            rows = np.array(self._searcher.fast_field_values("row", [hit[1] for hit in hits]), np.int64)
+            scores = np.array([hit[0] for hit in hits], np.float32)
+            kept = np.arange(len(rows)) if allowed is None else np.flatnonzero(allowed[rows])
+            if len(kept) >= k or len(hits) < limit:
+                kept = kept[np.lexsort((rows[kept], -scores[kept]))][:k]
+                return rows[kept], scores[kept]
+            limit *= 8
+
+    def _query(self, text: str) -> Any:
+        terms = Counter(self._analyzer.analyze(text))
+        clauses = []
+        for term, count in terms.items():
+            one = tantivy.Query.term_query(self._schema, "body", term, "freq")
+            clauses.append((tantivy.Occur.Should, one if count == 1 else tantivy.Query.boost_query(one, float(count))))
+        return tantivy.Query.boolean_query(clauses) if clauses else None
+
+    def explain(self, text: str, row: int) -> list[dict[str, Any]]:
+        """What each query term gave to the row's score."""
+        parts = []
+        for term, count in Counter(self._analyzer.analyze(text)).items():
+            one = tantivy.Query.term_query(self._schema, "body", term, "freq")
+            hits = self._searcher.search(_only(self._schema, one, np.array([row])), 1, count=False).hits
+            if hits:
+                parts.append({"term": term, "score": round(hits[0][0] * count, 6), **self._statistics(one, hits[0][1])})
+        return sorted(parts, key=lambda part: -part["score"])
+
+    def _statistics(self, query: Any, address: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        todo = [json.loads(query.explain(self._searcher, address).to_json())]
+        names = {"freq, occ": "frequency", "n, numb": "documents_with_term", "idf, co": "idf", "dl, len": "length"}
+        while todo:
+            node = todo.pop()
+            for start, name in names.items():
+                if node["description"].startswith(start):
+                    found[name] = round(node["value"], 6)
+            todo.extend(node.get("details") or [])
+        return found
+
+
+def _only(schema: Any, query: Any, rows: NDArray[np.int64]) -> Any:
+    chosen = tantivy.Query.term_set_query(schema, "row", rows.tolist())
+    return tantivy.Query.boolean_query(
+        [(tantivy.Occur.Must, query), (tantivy.Occur.Must, tantivy.Query.const_score_query(chosen, 0.0))]
+    )
+
+
+def write_generation(
+    disk: Disk,
+    old: Path | None,
+    new: Path,
+    *,
+    language: str,
+    added: Iterable[tuple[int, int, str]],
+    removed: Sequence[int],
+) -> list[str]:
+    """Make the folder `new` out of `old`: (row, document, text) added, documents removed. Gives its file names."""
+    disk.make_folder(new)
+    if old is not None:
+        for path in sorted(old.iterdir()):
+            if path.name in _REPLACED:
+                shutil.copyfile(path, new / path.name)
+            else:
+                disk.link(path, new / path.name)
+    index = tantivy.Index(_schema(), str(new), reuse=old is not None)
+    index.register_tokenizer(ANALYZER, analyzer(language))
+    writer = index.writer(_HEAP_BYTES, 1)
+    if removed:
+        writer.delete_documents_by_query(tantivy.Query.term_set_query(index.schema, "document", list(removed)))
+    for row, document, text in added:
+        entry = tantivy.Document()
+        entry.add_unsigned("row", row)
+        entry.add_unsigned("document", document)
+        entry.add_text("body", text)
+        writer.add_document(entry)
+    writer.commit()
+    writer.wait_merging_threads()
+    del writer, index
+    for name in _LOCKS:
+        disk.remove(new / name)
+    names = sorted(path.name for path in new.iterdir())
+    for name in names:
+        disk.sync_file(new / name)
+    disk.sync_folder(new)
+    return names

@@ -1,0 +1,46 @@
+"""One writer a folder, across processes and threads: an advisory lock that names its holder."""
+
+import fcntl
+import json
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from retr.retrieval.errors import Mismatch
+
+
+class WriterLock:
+    """Held while a Collection writes. The kernel drops it with the process, so a dead writer leaves nothing stale."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "LOCK"
+        self._file: int | None = None
+
+    def __enter__(self) -> Self:
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(file, 4096).decode("utf-8", "replace").strip() or "unknown"
+            os.close(file)
+            raise Mismatch(
+                f"The index {str(self._path.parent)!r} is being written by another process ({holder}). "
+                "Wait for it to finish; readers are not affected."
+            ) from None
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        note = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now})
+        os.ftruncate(file, 0)
+        os.pwrite(file, note.encode(), 0)
+        self._file = file
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            os.ftruncate(self._file, 0)
+            os.close(self._file)
+            self._file = None

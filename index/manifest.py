@@ -1,0 +1,181 @@
+"""What one generation of an index folder holds, and the pointer to the live one."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from retr.index.fsio import Disk, FileFacts
+from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound
+
+FORMAT = 1
+CURRENT = "CURRENT"
+_NAME = re.compile(r"manifest-(\d{6,})\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Documents and passages that were added by one commit; rows and numbers follow on from the segment before."""
+
+    name: str
+    first_document: int
+    documents: int
+    first_row: int
+    rows: int
+    files: Mapping[str, FileFacts]
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFacts:
+    """The encoder an index was made with. `golden` is one text's vector, to prove that it still encodes the same."""
+
+    spec: str
+    fingerprint: str
+    dim: int
+    similarity: str
+    describe: Mapping[str, Any] = field(default_factory=dict)
+    golden: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One generation. Immutable; a commit writes the next."""
+
+    generation: int
+    encoder: EncoderFacts | None
+    settings: Mapping[str, Any]
+    created: str
+    segments: tuple[Segment, ...] = ()
+    lexical: Mapping[str, FileFacts] = field(default_factory=dict)
+    lexical_folder: str = ""
+    deletes: Mapping[str, FileFacts] = field(default_factory=dict)
+    live_documents: int = 0
+    live_passages: int = 0
+    written_by: str = ""
+
+    @property
+    def name(self) -> str:
+        """The manifest's file name."""
+        return manifest_name(self.generation)
+
+    @property
+    def next_document(self) -> int:
+        """One past the last document number; dead ones count."""
+        return sum(segment.documents for segment in self.segments)
+
+    @property
+    def next_row(self) -> int:
+        """One past the last row; dead ones count."""
+        return sum(segment.rows for segment in self.segments)
+
+    def files(self) -> dict[str, FileFacts]:
+        """Every file of this generation by its path below the index folder."""
+        named = {f"segments/{s.name}/{name}": facts for s in self.segments for name, facts in s.files.items()}
+        named |= {f"{self.lexical_folder}/{name}": facts for name, facts in self.lexical.items()}
+        return named | dict(self.deletes)
+
+    def to_json(self) -> bytes:
+        """The bytes that are written."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, indent=1).encode()
+
+    def following(self, **changes: Any) -> "Manifest":
+        """The next generation, with `changes`."""
+        return replace(self, generation=self.generation + 1, **changes)
+
+
+def manifest_name(generation: int) -> str:
+    """Such as manifest-000007.json."""
+    return f"manifest-{generation:06d}.json"
+
+
+def generations_in(folder: Path) -> list[int]:
+    """The generations whose manifests lie in the folder, rising."""
+    return sorted(int(match[1]) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)))
+
+
+def read_current(folder: Path) -> Manifest:
+    """The live manifest. NotFound where there is no index, Damaged where there was one."""
+    try:
+        words = (folder / CURRENT).read_text("ascii").split()
+    except FileNotFoundError:
+        raise _no_current(folder) from None
+    except UnicodeDecodeError:
+        words = []
+    if len(words) != 2 or not _NAME.fullmatch(words[0]):
+        raise Damaged(f"{str(folder / CURRENT)!r} does not name a manifest. Restore the folder from a copy.")
+    return read_manifest(folder, words[0], sha256=words[1])
+
+
+def _no_current(folder: Path) -> NotFound | Damaged:
+    if folder.is_dir() and (generations_in(folder) or (folder / "segments").exists()):
+        return Damaged(
+            f"The index {str(folder)!r} has lost its {CURRENT} file; its data is still there. "
+            f"Restore {CURRENT} from a copy."
+        )
+    if folder.exists() and not folder.is_dir():
+        return NotFound(f"{str(folder)!r} is a file, not an index folder. Give the folder that `retr index` wrote.")
+    return NotFound(f"No index at {str(folder)!r}. Make one with: retr index SOURCE --index {folder}")
+
+
+def read_manifest(folder: Path, name: str, *, sha256: str | None = None) -> Manifest:
+    """One manifest by its file name, its hash checked when given."""
+    path = folder / name
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise Damaged(f"{str(path)!r} is missing, though {CURRENT} names it. Restore the folder from a copy.") from None
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise Damaged(f"{str(path)!r} is not what was written: its SHA-256 differs. Restore the folder from a copy.")
+    try:
+        return _from_json(json.loads(data), path)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Damaged(
+            f"{str(path)!r} cannot be read as a manifest ({error}). Restore the folder from a copy."
+        ) from None
+
+
+def _from_json(table: dict[str, Any], path: Path) -> Manifest:
+    found = table.pop("format")
+    if found != FORMAT:
+        raise Mismatch(f"{str(path)!r} has format {found}; this version of retr reads format {FORMAT}. Upgrade retr.")
+    encoder = table.pop("encoder")
+    segments = [Segment(**{**one, "files": _facts(one["files"])}) for one in table.pop("segments")]
+    return Manifest(
+        **{**table, "lexical": _facts(table["lexical"]), "deletes": _facts(table["deletes"])},
+        encoder=EncoderFacts(**{**encoder, "golden": tuple(encoder["golden"])}) if encoder else None,
+        segments=tuple(segments),
+    )
+
+
+def _facts(table: Mapping[str, Mapping[str, Any]]) -> dict[str, FileFacts]:
+    for name in table:
+        if name.startswith("/") or ".." in Path(name).parts:
+            raise ValueError(f"the file name {name!r} leads out of the folder")
+    return {name: FileFacts(**facts) for name, facts in table.items()}
+
+
+def write_current(disk: Disk, folder: Path, manifest: Manifest) -> None:
+    """Commit: the manifest durable first, then the pointer switched by one rename, then the folder durable."""
+    data = manifest.to_json()
+    path = folder / manifest.name
+    disk.write(path, data)
+    disk.sync_file(path)
+    disk.sync_folder(folder)
+    pointer = folder / f"{CURRENT}.tmp"
+    disk.write(pointer, f"{manifest.name} {hashlib.sha256(data).hexdigest()}\n".encode("ascii"))
+    disk.sync_file(pointer)
+    disk.rename(pointer, folder / CURRENT)
+    disk.sync_folder(folder)
+
+
+def check_new_folder(folder: Path) -> None:
+    """BadInput when an index cannot be made here without touching the user's other files."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{str(folder)!r} is a file. Give --index a new or empty folder.")
+    if folder.is_dir() and any(path.name not in {"LOCK"} for path in folder.iterdir()):
+        raise BadInput(
+            f"The folder {str(folder)!r} holds other files and no index. Give --index a new or empty folder."
+        )

@@ -1,0 +1,173 @@
+"""From a query to ranked passages: one leg a kind of index, fusion, one passage a document."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from retr.retrieval.fusion import METHODS, Fused
+
+from retr.index.settings import SearchSettings
+from retr.index.snapshot import Snapshot
+from retr.retrieval.embeddings import Vectors
+from retr.retrieval.errors import BadInput
+
+MAX_QUERY_CHARACTERS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One found passage, and how it came to its score."""
+
+    row: int
+    score: float
+    explain: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Leg:
+    """What one kind of index found for one query, best first; `keys` are what fusion tells apart."""
+
+    name: str
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    keys: NDArray[np.int64]
+
+
+def check_query(text: str) -> str:
+    """The query itself, or BadInput."""
+    if not isinstance(text, str) or not text.strip():
+        raise BadInput("The query is empty. Give at least one word.")
+    if len(text) > MAX_QUERY_CHARACTERS:
+        raise BadInput(
+            f"The query has {len(text)} characters; at most {MAX_QUERY_CHARACTERS} are accepted. Shorten it."
+        )
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadInput("The query is not valid Unicode (a lone surrogate). Check the terminal's encoding.") from None
+    return text
+
+
+class Searcher:
+    """Searches one snapshot with one set of settings, so that the filter is evaluated once for many queries."""
+
+    def __init__(self, snapshot: Snapshot, settings: SearchSettings) -> None:
+        self._snapshot, self._settings = snapshot, settings
+        self._allowed = self._allowed_rows()
+        self._keys = None if settings.group == "passage" else snapshot.document_of
+        self._modes = [mode for mode in ("dense", "lexical") if settings.mode in (mode, "hybrid")]
+        if "dense" in self._modes and snapshot.dense is None:
+            if settings.mode == "dense":
+                raise BadInput("This collection has no vectors: it was made with --encoder none. Use --mode lexical.")
+            self._modes.remove("dense")
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether queries must be encoded."""
+        return "dense" in self._modes
+
+    def _allowed_rows(self) -> NDArray[np.bool_] | None:
+        if self._settings.where is None:
+            return self._snapshot.live_rows
+        return self._snapshot.documents_where(self._settings.where)[self._snapshot.document_of]
+
+    def search(self, texts: Sequence[str], vectors: Vectors | None, k: int) -> list[list[Ranked]]:
+        """The k best passages of each query."""
+        depth = max(k, self._settings.depth) if len(self._modes) > 1 else k
+        dense = self._dense_legs(vectors, depth) if vectors is not None else [None] * len(texts)
+        found = []
+        for text, leg in zip(texts, dense, strict=True):
+            legs = [leg] if leg is not None else []
+            if "lexical" in self._modes:
+                legs.append(self._lexical_leg(text, depth))
+            found.append(self._rank(text, legs)[:k])
+        return found
+
+    def _dense_legs(self, vectors: Vectors, depth: int) -> list[Leg]:
+        assert self._snapshot.dense is not None
+        wanted = self._first_try(depth)
+        matches = self._snapshot.dense.search(vectors, wanted, self._allowed)
+        legs = []
+        for number in range(len(vectors)):
+            rows, scores = matches.rows[number], matches.scores[number]
+            width = wanted
+            while True:
+                found = rows >= 0
+                leg = self._leg("dense", rows[found], scores[found])
+                if len(leg.rows) >= depth or not found.all() or width >= len(self._snapshot.dense):
+                    break
+                width *= 4
+                again = self._snapshot.dense.search(Vectors(vectors.values[number : number + 1]), width, self._allowed)
+                rows, scores = again.rows[0], again.scores[0]
+            legs.append(_cut(leg, depth))
+        return legs
+
+    def _lexical_leg(self, text: str, depth: int) -> Leg:
+        if self._snapshot.lexical is None:
+            return self._leg("lexical", np.empty(0, np.int64), np.empty(0, np.float32))
+        # Tombstones are already out of this generation's postings; only a filter has to be passed on.
+        allowed = None if self._settings.where is None else self._allowed
+        wanted = self._first_try(depth)
+        while True:
+            rows, scores = self._snapshot.lexical.search(text, wanted, allowed)
+            leg = self._leg("lexical", rows, scores)
+            if len(leg.rows) >= depth or len(rows) < wanted:
+                return _cut(leg, depth)
+            wanted *= 4
+
+    def _first_try(self, depth: int) -> int:
+        return depth if self._keys is None else 2 * depth
+
+    def _leg(self, name: str, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> Leg:
+        if self._keys is None:
+            return Leg(name, rows, scores, rows)
+        keys = self._keys[rows]
+        first = np.sort(np.unique(keys, return_index=True)[1])
+        return Leg(name, rows[first], scores[first], keys[first])
+
+    def _rank(self, text: str, legs: list[Leg]) -> list[Ranked]:
+        if len(legs) == 1:
+            leg = legs[0]
+            return [
+                Ranked(int(row), float(score), self._explain(text, int(row), {leg.name: _part(rank, score)}))
+                for rank, (row, score) in enumerate(zip(leg.rows, leg.scores, strict=True), start=1)
+            ]
+        return [self._from_fused(text, fused, legs) for fused in self._fuse(legs)]
+
+    def _fuse(self, legs: list[Leg]) -> list[Fused]:
+        weights = dict(zip(("dense", "lexical"), self._settings.weights, strict=True))
+        runs = {
+            leg.name: [(int(key), float(score)) for key, score in zip(leg.keys, leg.scores, strict=True)]
+            for leg in legs
+        }
+        return METHODS[self._settings.fusion](runs, weights=weights)
+
+    def _from_fused(self, text: str, fused: Fused, legs: list[Leg]) -> Ranked:
+        parts = {part.source: part for part in fused.parts}
+        best = min(parts.values(), key=lambda part: (part.rank, part.source))
+        rows = {leg.name: leg.rows for leg in legs}
+        row = int(rows[best.source][best.rank - 1])
+        explain: dict[str, Any] = {name: _part(part.rank, part.score) for name, part in parts.items()}
+        if self._settings.explain:
+            explain["fusion"] = {
+                "method": self._settings.fusion,
+                "contributions": {name: round(part.contribution, 8) for name, part in parts.items()},
+            }
+        return Ranked(row, fused.score, self._explain(text, row, explain))
+
+    def _explain(self, text: str, row: int, parts: dict[str, Any]) -> dict[str, Any]:
+        if not self._settings.explain:
+            return {}
+        if "lexical" in parts and self._snapshot.lexical is not None:
+            parts["lexical"]["terms"] = self._snapshot.lexical.explain(text, row)
+        return {"mode": self._settings.mode, **parts}
+
+
+def _part(rank: int, score: float) -> dict[str, Any]:
+    return {"rank": rank, "score": round(float(score), 6)}
+
+
+def _cut(leg: Leg, depth: int) -> Leg:
+    return Leg(leg.name, leg.rows[:depth], leg.scores[:depth], leg.keys[:depth])

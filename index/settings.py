@@ -1,0 +1,89 @@
+"""What a user may choose about a collection: fixed when it is made, or given with each call."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from retr.retrieval.chunking import ChunkSettings
+from retr.retrieval.fusion import METHODS
+
+from retr.index.languages import check_language
+from retr.retrieval.errors import BadInput, unknown
+
+Mode = Literal["hybrid", "dense", "lexical"]
+Group = Literal["document", "passage"]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSettings:
+    """Fixed when a collection is made: how texts are cut, and the language of the stemmer (or none)."""
+
+    chunk: ChunkSettings = field(default_factory=ChunkSettings)
+    language: str = "english"
+
+    def __post_init__(self) -> None:
+        check_language(self.language)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSettings:
+    """When an `add` encodes and commits: what is committed survives a crash, each commit costs a few files.
+
+    `on_duplicate` says what becomes of an id that comes twice in one `add`; `mirror` removes the documents that did
+    not come, so that the collection holds what was given and nothing else.
+    """
+
+    encode_passages: int = 512
+    commit_passages: int = 16384
+    commit_characters: int = 64 << 20
+    commit_seconds: float = 30.0
+    on_duplicate: Literal["fail", "skip"] = "fail"
+    mirror: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("encode_passages", "commit_passages", "commit_characters"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """How a search is done.
+
+    `depth` candidates of each kind are fused; `group` says whether one document may appear with several passages;
+    `weights` are those of dense and lexical; `rerank_depth` hits are handed to the reranker.
+    """
+
+    mode: Mode = "hybrid"
+    where: str | None = None
+    group: Group = "document"
+    fusion: str = "rrf"
+    weights: tuple[float, float] = (1.0, 1.0)
+    depth: int = 100
+    rerank_depth: int = 50
+    explain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise unknown("search mode", str(self.mode), get_args(Mode))
+        if self.group not in get_args(Group):
+            raise unknown("grouping", str(self.group), get_args(Group))
+        if self.fusion not in METHODS:
+            raise unknown("fusion method", self.fusion, METHODS)
+        if len(self.weights) != 2 or min(self.weights) < 0 or sum(self.weights) <= 0:
+            raise BadInput(f"weights must be two numbers of at least 0, not both 0; got {self.weights}.")
+        for name in ("depth", "rerank_depth"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}.")
+
+
+def check_k(k: int) -> int:
+    """The number of hits itself, or BadInput."""
+    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= 100_000:
+        raise BadInput(f"k must be a whole number from 1 to 100000; got {k!r}.")
+    return k
+
+
+def agree(kept: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """The names whose given value is not the kept one."""
+    return sorted(name for name, value in given.items() if kept.get(name) != value)

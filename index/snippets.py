@@ -1,0 +1,78 @@
+"""The part of a text that answers best, with the words that matched marked."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+SNIPPET_CHARACTERS = 240
+
+# A character of a script without spaces, or letters and digits with their combining marks.
+_WORD = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]"
+    "|(?:[^\\W_]|[\u0300-\u036f\u0900-\u0dff])+"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """A piece of a text on one line, and where in it matched words stand: (start, end) in code points."""
+
+    text: str
+    marks: tuple[tuple[int, int], ...]
+
+    def marked(self, before: str = "[", after: str = "]") -> str:
+        """The text with a sign before and after each matched word."""
+        parts, at = [], 0
+        for start, end in self.marks:
+            parts += [self.text[at:start], before, self.text[start:end], after]
+            at = end
+        return "".join([*parts, self.text[at:]])
+
+
+def matched_words(text: str, query: str, analyzer: Any) -> list[tuple[int, int, str]]:
+    """(start, end, term) of each word of `text` whose term is also one of the query's, in order."""
+    terms = set(analyzer.analyze(query))
+    found = []
+    for start, end in _words(text):
+        for term in analyzer.analyze(text[start:end]):
+            if term in terms:
+                found.append((start, end, term))
+                break
+    return found
+
+
+def _words(text: str) -> list[tuple[int, int]]:
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+def snippet(text: str, query: str, analyzer: Any, *, width: int = SNIPPET_CHARACTERS) -> Snippet:
+    """The window of about `width` characters with the most different query terms; the start of the text if none."""
+    found = matched_words(text, query, analyzer)
+    start = _best_start(found, width)
+    start, end = _at_words(text, max(0, start - width // 6) if start else 0, width)
+    lead, tail = ("… " if start else ""), (" …" if end < len(text) else "")
+    line = "".join(" " if character.isspace() else character for character in text[start:end])
+    shift = len(lead) - start
+    marks = tuple((s + shift, e + shift) for s, e, _ in found if s >= start and e <= end)
+    return Snippet(f"{lead}{line}{tail}", marks)
+
+
+def _best_start(found: list[tuple[int, int, str]], width: int) -> int:
+    best, best_start, first = (0, 0), 0, 0
+    for last in range(len(found)):
+        while found[last][1] - found[first][0] > width and first < last:
+            first += 1
+        inside = found[first : last + 1]
+        worth = (len({term for _, _, term in inside}), len(inside))
+        if worth > best:
+            best, best_start = worth, inside[0][0]
+    return best_start
+
+
+def _at_words(text: str, start: int, width: int) -> tuple[int, int]:
+    while 0 < start < len(text) and not text[start - 1].isspace() and text[start - 1 : start].isalnum():
+        start -= 1
+    end = min(len(text), start + width)
+    while start < end < len(text) and text[end - 1].isalnum() and text[end].isalnum() and end > start + width // 2:
+        end -= 1
+    return start, end
