@@ -56,7 +56,11 @@ def err_console() -> "Console":
 def _make_console(*, stderr: bool) -> "Console":
     from rich.console import Console
 
-    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # Rich would exit with 1; a reader that went away is the command table's to handle.
+
+    made = Plain(stderr=stderr, markup=False, highlight=False, emoji=False)
     if not made.is_terminal:
         made.width = PIPE_WIDTH
     return made
