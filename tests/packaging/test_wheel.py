@@ -79,7 +79,7 @@ def test_the_wheel_alone_runs(built: Path, tmp_path: Path) -> None:
     [wheel] = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['retr', '--help']; import retr.cli as c; c.main()"
+    code = "import sys; sys.path.insert(0, '.'); sys.argv = ['retr', '--help']; from retr.cli import main; main()"
     result = subprocess.run(
         [sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
