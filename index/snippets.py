@@ -48,8 +48,8 @@ def _words(text: str) -> list[tuple[int, int]]:
 def snippet(text: str, query: str, analyzer: Any, *, width: int = SNIPPET_CHARACTERS) -> Snippet:
     """The window of about `width` characters with the most different query terms; the start of the text if none."""
     found = matched_words(text, query, analyzer)
-    start = _best_start(found, width)
-    start, end = _at_words(text, max(0, start - width // 6) if start else 0, width)
+    first, last = _best_window(found, width)
+    start, end = _at_words(text, max(0, first - max(0, width - (last - first)) // 2), width)
     lead, tail = ("… " if start else ""), (" …" if end < len(text) else "")
     line = "".join(" " if character.isspace() else character for character in text[start:end])
     shift = len(lead) - start
@@ -57,22 +57,28 @@ def snippet(text: str, query: str, analyzer: Any, *, width: int = SNIPPET_CHARAC
     return Snippet(f"{lead}{line}{tail}", marks)
 
 
-def _best_start(found: list[tuple[int, int, str]], width: int) -> int:
-    best, best_start, first = (0, 0), 0, 0
+def _best_window(found: list[tuple[int, int, str]], width: int) -> tuple[int, int]:
+    best, window, first = (0, 0), (0, 0), 0
     for last in range(len(found)):
         while found[last][1] - found[first][0] > width and first < last:
             first += 1
         inside = found[first : last + 1]
         worth = (len({term for _, _, term in inside}), len(inside))
         if worth > best:
-            best, best_start = worth, inside[0][0]
-    return best_start
+            best, window = worth, (inside[0][0], inside[-1][1])
+    return window
 
 
 def _at_words(text: str, start: int, width: int) -> tuple[int, int]:
-    while 0 < start < len(text) and not text[start - 1].isspace() and text[start - 1 : start].isalnum():
-        start -= 1
+    """A window moved so that it cuts no word, where words are of ordinary length."""
     end = min(len(text), start + width)
-    while start < end < len(text) and text[end - 1].isalnum() and text[end].isalnum() and end > start + width // 2:
-        end -= 1
+    start = max(0, min(start, end - width))
+    for _ in range(width // 4):
+        if start == 0 or not (text[start - 1].isalnum() and text[start].isalnum()):
+            break
+        start -= 1
+    for _ in range(width // 4):
+        if end == len(text) or not (text[end - 1].isalnum() and text[end].isalnum()):
+            break
+        end += 1
     return start, end

@@ -1,0 +1,53 @@
+"""An encoder of words without a model, and collections made with it."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retr.index.collection import Collection
+from retr.retrieval.embeddings import Vectors
+
+
+class WordEncoder:
+    """Each word has a fixed random direction; a text's vector is their sum, made unit. Counts what it encodes."""
+
+    dim = 32
+    similarity = "cosine"
+
+    def __init__(self, fingerprint: str = "words-1") -> None:
+        self.fingerprint = fingerprint
+        self.encoded: list[str] = []
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        return Vectors(np.array([self._vector(text) for text in texts], np.float32).reshape(-1, self.dim))
+
+    def encode_documents(self, texts: Sequence[str]) -> Vectors:
+        self.encoded += texts
+        return self.encode_queries(texts)
+
+    def _vector(self, text: str) -> np.ndarray:
+        total = np.full(self.dim, 1e-3)
+        for word in re.findall(r"\w+", text.lower()):
+            seed = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest())
+            total += np.random.default_rng(seed).normal(size=self.dim)
+        return total / np.linalg.norm(total)
+
+
+@pytest.fixture
+def encoder() -> WordEncoder:
+    return WordEncoder()
+
+
+@pytest.fixture
+def collection(tmp_path: Path, encoder: WordEncoder) -> Collection:
+    """A new, empty collection in tmp_path/index."""
+    return Collection.create(tmp_path / "index", encoder=encoder)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETR_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
