@@ -34,6 +34,7 @@ def test_the_folders_point_one_way() -> None:
         ("retrieval/records.py", "import retr.index"),
         ("encoders/__init__.py", "import retr.index"),
         ("index/__init__.py", "import retr.encoders"),
+        ("index/__init__.py", "import retr.opening"),
         ("distill/__init__.py", "import retr.cli"),
     ],
 )
@@ -54,7 +55,7 @@ def test_the_contract_names_every_package() -> None:
         "contracts"
     ][0]
     named = {name.strip() for layer in contract["layers"] for name in layer.split("|")}
-    assert named == {f"retr.{name}" for name in FLAT}
+    assert named == {f"retr.{name}" for name in (*FLAT, "opening")}
 
 
 def test_no_flat_name_is_imported() -> None:
