@@ -25,10 +25,16 @@ def models(
     if json:
         emit_json({"models": known, "kinds": kinds})
         return
-    shown = ("name", "kind", "dim", "max_tokens", "bytes", "licence", "package", "present")
-    print_table([name.replace("_", " ") for name in shown], [[model[name] for name in shown] for model in known])
+    shown = ("name", "kind", "dim", "tokens", "MB", "licence", "package", "here")
+    print_table(shown, [_row(model) for model in known])
     print_line()
     print_table(["what", "kind", "loads"], [list(kind.values()) for kind in kinds])
+
+
+def _row(model: dict[str, Any]) -> list[object]:
+    size = round(model["bytes"] / 1e6)
+    facts = [model[name] for name in ("name", "kind", "dim", "max_tokens")]
+    return [*facts, size, model["licence"], model["package"], model["present"]]
 
 
 def _known_models() -> list[dict[str, Any]]:

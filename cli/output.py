@@ -91,18 +91,15 @@ def cell(value: object) -> str:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
     """Print a table; columns that hold only numbers are set right. Widths count terminal cells, so CJK lines up."""
-    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     body = [tuple(row) for row in rows]
     out = console()
-    table = Table(
-        title=title or None, title_justify="left", box=SIMPLE_HEAD if out.is_terminal else None, pad_edge=False
-    )
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
     for number, name in enumerate(columns):
         numeric = bool(body) and all(_is_number(row[number]) for row in body)
-        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in body:
         table.add_row(*(Text(cell(value)) for value in row))
     out.print(table)
