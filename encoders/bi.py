@@ -2,78 +2,185 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from retr.encoders.graph import BUILDER, build
-from retr.encoders.minilm import find_weights, read_checked, read_weights
-from retr.encoders.models import MODELS, Model
-from retr.encoders.session import map_runs, open_session
-from retr.encoders.tokenizing import bert_tokenizer
+from retr.encoders.folder import Dense, ModelFolder, read_folder
+from retr.encoders.graph import BUILDER
+from retr.encoders.models import MODELS
+from retr.encoders.network import Network
+from retr.encoders.pooling import pool, unit
+from retr.encoders.session import equal_lengths, on_all_cores
+from retr.encoders.tokenizing import read_tokenizer, tokenize
 from retr.retrieval.embeddings import Floats, Vectors
-from retr.retrieval.errors import unknown
+from retr.retrieval.errors import BadInput, unknown
 from retr.retrieval.protocols import Similarity
+from retr.retrieval.stamps import Stamps
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """What follows on the token states: poolings, dense layers, unit length."""
+
+    poolings: tuple[str, ...] = ("mean",)
+    dense: tuple[Dense, ...] = ()
+    normalised: bool = True
+    include_prompt: bool = True
+
+    def __call__(self, states: Floats, prompt_tokens: int) -> Floats:
+        """[texts, tokens, dim] to [texts, dim of the vectors]."""
+        vectors = pool(states, self.poolings, 0 if self.include_prompt else prompt_tokens)
+        for layer in self.dense:
+            vectors = layer(vectors)
+        return unit(vectors) if self.normalised else vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BiEncoder:
-    """Texts to vectors [texts, dim]. What is said of it is in `facts`; its numbers come from `session`."""
+    """Texts to vectors [texts, dim]. `identity` is all that the vectors depend on, `about` what is told besides."""
 
-    session: Any
+    network: Network
     tokenizer: Any
     dim: int
     max_tokens: int
-    facts: dict[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, Any]
+    about: Mapping[str, Any]
+    head: Head = field(default_factory=Head)
     similarity: Similarity = "cosine"
+    query_prompt: str = ""
+    document_prompt: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """Changes when, and only when, the vectors may."""
-        return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
+        """Changes when, and only when, the vectors may: sha256 of what they depend on, as hex."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """One vector a text, in order."""
-        return Vectors(self._encode(texts))
+        return self._encode(texts, self.query_prompt)
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
         """One vector a text, in order."""
-        return Vectors(self._encode(texts))
+        return self._encode(texts, self.document_prompt)
 
     def describe(self) -> dict[str, Any]:
-        """What `retr info` shows."""
-        return {**self.facts, "dim": self.dim, "max_tokens": self.max_tokens}
+        """What `retr info` shows: everything that the vectors depend on, the name, the licence, the runtime."""
+        return {**self.about, **self.identity, "fingerprint": self.fingerprint}
 
-    def _encode(self, texts: Sequence[str]) -> Floats:
-        ids = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))]
+    def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
+        asked = texts if not prompt or isinstance(texts, str) else [prompt + text for text in texts]
+        ids = [encoding.ids for encoding in tokenize(self.tokenizer, asked)]
+        skip = self._prompt_tokens(prompt)
 
-        def run(rows: list[int]) -> Floats:
-            states = self.session.run(None, {"input_ids": np.array([ids[row] for row in rows], np.int64)})[0]
-            means = states.mean(axis=1)
-            return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), np.float32)
+        def work(rows: list[int]) -> Floats:
+            batch = np.array([ids[row] for row in rows], np.int64)
+            return self.head(self.network(batch, np.zeros_like(batch)), skip)
 
-        return map_runs([len(row) for row in ids], run, self.dim)
+        out = np.empty((len(ids), self.dim), np.float32)
+        runs = equal_lengths([len(row) for row in ids], self.network.budget)
+        return Vectors(on_all_cores(runs, work, out))
+
+    def _prompt_tokens(self, prompt: str) -> int:
+        """Tokens of the prompt, without the special one that ends it."""
+        if not prompt:
+            return 0
+        encoding = self.tokenizer.encode(prompt)
+        return len(encoding.ids) - int(encoding.special_tokens_mask[-1])
 
 
 def load(source: str) -> BiEncoder:
-    """The encoder of a model's name."""
-    if source not in MODELS:
-        raise unknown("model", source, MODELS)
-    return _load_packaged(MODELS[source])
+    """The encoder of a model that comes with the package, of a folder, or of a hub name `organisation/name`."""
+    from retr.encoders import hub, minilm
+
+    if source in MODELS:
+        return minilm.load(MODELS[source])
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return load_folder(path)
+    if path.exists():
+        raise BadInput(f"{source} is a file; give the folder of a model, such as sentence-transformers saves.")
+    if hub.is_hub_name(source):
+        return load_folder(hub.fetch(source), name=source)
+    raise unknown("model or model folder", source, MODELS)
 
 
-def _load_packaged(model: Model) -> BiEncoder:
-    path = find_weights(model)
-    weights = read_weights(read_checked(path, model))
-    facts = {
-        "name": model.name,
-        "weights": {"package": model.package, "file": model.file, "sha256": model.sha256},
-        "precision": "int8",
-        "pooling": "mean",
+def load_folder(path: Path, name: str = "") -> BiEncoder:
+    """The encoder of a sentence-transformers folder, in float32."""
+    from retr.encoders.opening import open_network
+
+    folder = read_folder(path)
+    tokenizer, tokenizer_hash = read_tokenizer(path, folder.max_tokens, lowercase=folder.lowercase)
+    opened = open_network(path, folder.config)
+    head = Head(folder.poolings, folder.dense, folder.normalised, folder.include_prompt)
+    dim = _dim(opened.network, tokenizer, head)
+    identity = {
+        "weights": _hashes(path, (*opened.files, *folder.dense_files)),
+        "tokenizer": tokenizer_hash,
+        "precision": "float32",
         "builder": BUILDER,
-        "licence": model.licence,
+        "dim": dim,
+        "max_tokens": folder.max_tokens,
+        **_settings(folder),
     }
-    session = open_session(build(weights, precision="int8", segments=False))
-    return BiEncoder(session, bert_tokenizer(model.vocabulary, model.max_tokens), model.dim, model.max_tokens, facts)
+    about = {
+        "name": name or path.resolve().name,
+        "source": str(path),
+        "runtime": opened.runtime,
+        "licence": _licence(path),
+    }
+    return BiEncoder(
+        opened.network,
+        tokenizer,
+        dim,
+        folder.max_tokens,
+        identity,
+        about,
+        head,
+        folder.similarity,
+        folder.query_prompt,
+        folder.document_prompt,
+    )
+
+
+def _settings(folder: ModelFolder) -> dict[str, Any]:
+    return {
+        "pooling": "+".join(folder.poolings),
+        "include_prompt": folder.include_prompt,
+        "dense": [layer.activation for layer in folder.dense],
+        "normalised": folder.normalised,
+        "similarity": folder.similarity,
+        "prompts": {"query": folder.query_prompt, "document": folder.document_prompt},
+        "lowercase": folder.lowercase,
+    }
+
+
+def _dim(network: Network, tokenizer: Any, head: Head) -> int:
+    """The vectors' size, from one short text: it also shows now, and not later, that the parts fit together."""
+    ids = np.array([tokenizer.encode("a").ids], np.int64)
+    try:
+        return int(head(network(ids, np.zeros_like(ids)), 0).shape[1])
+    except Exception as error:  # ONNX Runtime's, torch's and numpy's errors share no base
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"The model folder's parts do not fit together ({reason}). Get the folder again.") from None
+
+
+def _hashes(path: Path, files: Sequence[Path]) -> dict[str, str]:
+    stamps = Stamps(path)
+    root = path.resolve()
+    names = [
+        str(file.resolve().relative_to(root)) if file.resolve().is_relative_to(root) else file.name for file in files
+    ]
+    found = {name: stamps.sha256(name) for name in names}
+    stamps.save()
+    return found
+
+
+def _licence(path: Path) -> str:
+    """The licence that the model card's head states."""
+    card = path / "README.md"
+    lines = card.read_text("utf-8", "replace")[:4000].splitlines() if card.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("license:")), "not stated")

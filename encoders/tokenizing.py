@@ -1,47 +1,82 @@
-"""Tokenizers: BERT's WordPiece from a vocabulary that ships with the package, or a model folder's tokenizer.json."""
+"""Tokenizers: BERT's WordPiece from a vocabulary that ships with the package, or a model folder's own."""
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from retr.retrieval.errors import Damaged, NotFound
+from retr.encoders.folder import read_json
+from retr.retrieval.errors import BadInput, Damaged, NotFound
 
 VOCABULARIES = Path(__file__).parent / "vocabularies"
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def bert_tokenizer(vocabulary: str, max_tokens: int) -> Any:
-    """The uncased BERT tokenizer with [CLS] and [SEP] (pairs: segments 0 and 1), cut at `max_tokens`, unpadded."""
+def bert_tokenizer(vocabulary: Path, max_tokens: int, *, lowercase: bool = True) -> Any:
+    """BERT's tokenizer with [CLS] and [SEP] (pairs: segments 0 and 1), cut at `max_tokens`, unpadded."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-    path = VOCABULARIES / vocabulary
-    if not path.is_file():
-        raise NotFound(f"The vocabulary {path} is missing. Install retr again.")
-    words = {word: row for row, word in enumerate(path.read_text("utf-8").splitlines())}
+    if not vocabulary.is_file():
+        raise NotFound(f"The vocabulary {vocabulary} is missing. Install retr, or get the model, again.")
+    words = {word: row for row, word in enumerate(vocabulary.read_text("utf-8").rstrip("\n").split("\n"))}
+    absent = [name for name in SPECIAL if name not in words]
+    if absent:
+        raise Damaged(f"The vocabulary {vocabulary} lacks {', '.join(absent)}. Get the model again.")
     tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]", max_input_chars_per_word=100))
-    tokenizer.add_special_tokens(
-        [AddedToken(name, special=True) for name in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")]
-    )
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in SPECIAL])
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", words["[CLS]"]), ("[SEP]", words["[SEP]"])],
+        special_tokens=[(name, words[name]) for name in ("[CLS]", "[SEP]")],
     )
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.enable_truncation(max_tokens)
     return tokenizer
 
 
-def read_tokenizer(path: Path, max_tokens: int) -> Any:
-    """The tokenizer of a tokenizer.json, cut at `max_tokens`, unpadded."""
-    from tokenizers import Tokenizer
+def read_tokenizer(folder: Path, max_tokens: int, *, lowercase: bool = False) -> tuple[Any, str]:
+    """A folder's tokenizer, cut at `max_tokens` and unpadded, and the sha256 of its files."""
+    from tokenizers import Tokenizer, normalizers
 
+    path, vocabulary = folder / "tokenizer.json", folder / "vocab.txt"
+    settings = read_json(folder / "tokenizer_config.json", missing={})
+    if not path.is_file() and vocabulary.is_file():
+        tokenizer = bert_tokenizer(vocabulary, max_tokens, lowercase=settings.get("do_lower_case", True) or lowercase)
+        return tokenizer, _sha256(vocabulary)
     if not path.is_file():
-        raise NotFound(f"No tokenizer.json in {path.parent}. Save the model with a fast tokenizer.")
+        raise NotFound(f"{folder} has neither tokenizer.json nor vocab.txt. Save the model with a fast tokenizer.")
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust reader raises a bare Exception
-        raise Damaged(f"{path} is not a tokenizer: {' '.join(str(error).split())}. Get the file again.") from None
+        raise Damaged(f"{path} is not a tokenizer ({' '.join(str(error).split())}). Get it again.") from None
+    if lowercase:
+        own = [tokenizer.normalizer] if tokenizer.normalizer else []
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
     tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
-    return tokenizer
+    tokenizer.enable_truncation(max_tokens, direction=settings.get("truncation_side") or "right")
+    return tokenizer, _sha256(path)
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[Any]:
+    """One `tokenizers.Encoding` a text or pair; BadInput for what is not text."""
+    if isinstance(texts, str):
+        raise BadInput(f"A list of texts is needed; got one text, {texts[:40]!r}. Put it into a list.")
+    try:
+        encodings: list[Any] = tokenizer.encode_batch_fast(list(texts))
+    except (TypeError, UnicodeEncodeError):
+        bad = next((text for text in texts if not _is_text(text)), None)
+        raise BadInput(f"Texts must be strings of valid Unicode; got {str(bad)[:40]!a}. Clean it first.") from None
+    return encodings
+
+
+def _is_text(text: object) -> bool:
+    try:
+        return all(bool(part.encode("utf-8")) or True for part in (text if isinstance(text, tuple) else (text,)))
+    except (AttributeError, UnicodeEncodeError):
+        return False
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

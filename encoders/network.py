@@ -1,0 +1,70 @@
+"""From token numbers to token states, whatever computes them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from retr.encoders.onnx_graph import BuiltModel
+from retr.encoders.session import Ids, open_session
+from retr.retrieval.embeddings import Floats
+from retr.retrieval.errors import BadInput
+
+TOKENS_A_RUN = 512
+"""Tokens of one run where texts share runs: measured, larger runs leave the core's cache and are slower."""
+
+ONE_TEXT = 0
+"""A budget of no tokens: every text runs alone."""
+
+KNOWN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+STATES = ("last_hidden_state", "token_embeddings", "logits")
+
+
+class Network(Protocol):
+    """Texts of exactly equal length to their states. `budget` is how many tokens may share a run."""
+
+    @property
+    def budget(self) -> int:
+        """Tokens that one run may hold; 0 where a text must run alone."""
+        ...
+
+    def __call__(self, ids: Ids, segments: Ids) -> Floats:
+        """[texts, tokens] twice to [texts, tokens, dim] (or [texts, labels] from a classifier)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnnxNetwork:
+    """An ONNX Runtime session, its inputs and the output that is read."""
+
+    session: Any
+    inputs: tuple[str, ...]
+    output: str
+    budget: int = ONE_TEXT
+
+    def __call__(self, ids: Ids, segments: Ids) -> Floats:
+        """One run; no token is padding, so the mask is all ones."""
+        given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": segments}
+        states: Floats = self.session.run([self.output], {name: given[name] for name in self.inputs})[0]
+        return states
+
+
+def open_built(model: BuiltModel, budget: int) -> OnnxNetwork:
+    """The network of a graph built here."""
+    session = open_session(model)
+    return OnnxNetwork(session, tuple(item.name for item in session.get_inputs()), "last_hidden_state", budget)
+
+
+def open_file(path: Path) -> OnnxNetwork:
+    """The network of a user's ONNX file. Every text runs alone: the file may quantise or normalise over a batch."""
+    session = open_session(path)
+    inputs = tuple(item.name for item in session.get_inputs())
+    strange = [name for name in inputs if name not in KNOWN_INPUTS]
+    if strange or "input_ids" not in inputs:
+        raise BadInput(f"{path} has the inputs {', '.join(inputs)}; accepted are {', '.join(KNOWN_INPUTS)}.")
+    outputs = [item.name for item in session.get_outputs()]
+    for name in STATES:
+        if name in outputs:
+            return OnnxNetwork(session, inputs, name)
+    raise BadInput(f"{path} has the outputs {', '.join(outputs)}; one of {', '.join(STATES)} is needed.")
