@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from retr.encoders.folder import Dense, ModelFolder, read_folder
+from retr.encoders.folder_hashes import hashes
 from retr.encoders.graph import BUILDER
 from retr.encoders.models import MODELS
 from retr.encoders.network import Network
@@ -19,7 +20,6 @@ from retr.encoders.tokenizing import read_tokenizer, tokenize
 from retr.retrieval.embeddings import Floats, Vectors
 from retr.retrieval.errors import BadInput, unknown
 from retr.retrieval.protocols import Similarity
-from retr.retrieval.stamps import Stamps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +118,7 @@ def load_folder(path: Path, name: str = "") -> BiEncoder:
     head = Head(folder.poolings, folder.dense, folder.normalised, folder.include_prompt)
     dim = _dim(opened.network, tokenizer, head)
     identity = {
-        "weights": _hashes(path, (*opened.files, *folder.dense_files)),
+        "weights": hashes(path, (*opened.files, *folder.dense_files)),
         "tokenizer": tokenizer_hash,
         "precision": "float32",
         "builder": BUILDER,
@@ -166,17 +166,6 @@ def _dim(network: Network, tokenizer: Any, head: Head) -> int:
     except Exception as error:  # ONNX Runtime's, torch's and numpy's errors share no base
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"The model folder's parts do not fit together ({reason}). Get the folder again.") from None
-
-
-def _hashes(path: Path, files: Sequence[Path]) -> dict[str, str]:
-    stamps = Stamps(path)
-    root = path.resolve()
-    names = [
-        str(file.resolve().relative_to(root)) if file.resolve().is_relative_to(root) else file.name for file in files
-    ]
-    found = {name: stamps.sha256(name) for name in names}
-    stamps.save()
-    return found
 
 
 def _licence(path: Path) -> str:

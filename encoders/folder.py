@@ -1,6 +1,7 @@
 """What a sentence-transformers (or plain transformers) folder says about its model, in its old and its new keys."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,9 +128,9 @@ def onnx_file(path: Path) -> Path | None:
 
 
 def inside(root: Path, name: str) -> Path:
-    """`root / name`, which must not lie outside of `root`."""
-    found = (root / name).resolve()
-    if not found.is_relative_to(root.resolve()):
+    """`root / name`, which must not lead out of `root`. Links are followed later: the hub's own cache is made of them."""
+    found = Path(os.path.normpath(root / name))
+    if not found.is_relative_to(os.path.normpath(root)):
         raise BadInput(f"{root} points outside of itself, to {name!r}. Do not use this folder.")
     return found
 
