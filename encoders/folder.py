@@ -128,9 +128,9 @@ def onnx_file(path: Path) -> Path | None:
 
 
 def inside(root: Path, name: str) -> Path:
-    """`root / name`, which must not lead out of `root`. Links are followed later: the hub's own cache is made of them."""
-    found = Path(os.path.normpath(root / name))
-    if not found.is_relative_to(os.path.normpath(root)):
+    """`root / name`, which must not lead out of `root`. Links are not followed: the hub's cache is made of them."""
+    found = Path(os.path.abspath(root / name))
+    if not found.is_relative_to(os.path.abspath(root)):
         raise BadInput(f"{root} points outside of itself, to {name!r}. Do not use this folder.")
     return found
 
