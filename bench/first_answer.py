@@ -154,7 +154,7 @@ def about(system: System, place: Place) -> dict[str, Any]:
     script = str(recording.ROOT / "bench" / "counting.py")
     counted = run([sys.executable, script, *words], cwd=place.folder, env=retr_environment(place.folder)).stdout
     facts: dict[str, Any] = {"index_mib": round(folder_mib(place.index), 2), "encoded": json.loads(counted)}
-    return facts | ({"info": system.info(place)} if isinstance(system, Retr) else {})
+    return facts | ({"info": recording.plain(system.info(place))} if isinstance(system, Retr) else {})
 
 
 def sizes(corpus: scifact_texts.Corpus) -> dict[str, int]:

@@ -73,12 +73,13 @@ def commit() -> dict[str, Any]:
     return {"commit": git("rev-parse", "HEAD"), "changed_files": len(git("status", "--porcelain").splitlines())}
 
 
-def plain(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments without the folders of this machine: of a path only its last name is kept."""
-    return {
-        name: Path(value).name if isinstance(value, Path) or "/" in str(value) else value
-        for name, value in args.items()
-    }
+def plain(value: Any) -> Any:
+    """JSON without the folders of this machine: of a path, or a text with a path in it, only the last name is kept."""
+    if isinstance(value, Mapping):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return Path(value).name if isinstance(value, Path) or (isinstance(value, str) and "/" in value) else value
 
 
 def record(name: str, result: Mapping[str, Any], *, folder: Path = RESULTS) -> Path:

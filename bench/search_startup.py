@@ -51,7 +51,7 @@ def main() -> None:
         "machine": before,
         "load_after": recording.machine()["load_1_minute"],
         "versions": {"retr": recording.versions(sys.executable, recording.retr_packages())},
-        "info": retr.info(place),
+        "info": recording.plain(retr.info(place)),
         "whole": {name: summary(costs) for name, costs in whole.items()},
         "stages": inside,
         "tables": [table.json() for table in tables],
@@ -75,7 +75,7 @@ def arguments() -> argparse.Namespace:
 
 def search_words(place: Place, text: str, mode: str) -> list[str]:
     """The command's words."""
-    return ["search", text, "--index", str(place.index), "--mode", mode, "-k", "10", "--json"]
+    return ["search", "--index", str(place.index), "--mode", mode, "-k", "10", "--json", "--", text]
 
 
 def from_outside(place: Place, asked: Sequence[str]) -> dict[str, list[Cost]]:

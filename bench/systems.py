@@ -78,7 +78,7 @@ class Retr:
         if len(queries) > 1:
             return self._batch(place, queries, mode, k, more)
         [(id, text)] = queries.items()
-        done = self.call(place, "search", text, "--mode", mode, "-k", str(k), "--json", *more)
+        done = self.call(place, "search", "--mode", mode, "-k", str(k), "--json", *more, "--", text)
         return done.cost, {id: {_plain(hit["id"]): hit["score"] for hit in json.loads(done.stdout)["hits"]}}
 
     def _batch(self, place: Place, queries: Queries, mode: str, k: int, more: Sequence[str]) -> tuple[Cost, Answers]:
@@ -99,7 +99,7 @@ class Retr:
 
     def call(self, place: Place, command: str, *words: str) -> Finished:
         """One retr process; its cache lies in the scratch folder, so that the first call of a run finds it empty."""
-        asked = [*shlex.split(self.command), command, *words, "--index", str(place.index)]
+        asked = [*shlex.split(self.command), command, "--index", str(place.index), *words]
         return run(asked, cwd=place.folder, env=retr_environment(place.folder))
 
 
