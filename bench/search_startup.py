@@ -33,12 +33,12 @@ START, END = "starting the interpreter", "ending the process"
 def main() -> None:
     """Measure, print, record."""
     args = arguments()
-    corpus = scifact_texts.load(scifact_texts.data_folder())
+    corpus = scifact_texts.choose(scifact_texts.load(scifact_texts.data_folder()), args.documents, args.seed)
     shutil.rmtree(args.work, ignore_errors=True)
-    args.work.mkdir(parents=True)
+    scifact_texts.write_files(corpus.texts, args.work / "files")
     before = recording.machine()
-    retr = Retr("retr", default_command(), ("--chunk-tokens", str(args.chunk_tokens)))
-    place = Place(scifact_texts.data_folder(), args.work)
+    retr = Retr("retr", default_command())
+    place = Place(args.work / "files", args.work)
     retr.index(place)
     asked = [corpus.queries[id] for id in scifact_texts.pick(corpus.queries, args.repeats, args.seed)]
     retr.again(place, {"0": asked[0]}, "hybrid")
@@ -64,9 +64,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=11, help="searches a mode, each a new process and another query")
-    parser.add_argument(
-        "--chunk-tokens", type=int, default=192, help="192 cuts SciFact into about ten thousand passages"
-    )
+    parser.add_argument("--documents", type=int, default=3750, help="SciFact abstracts; each becomes 2 to 3 passages")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--work", type=Path, default=recording.ROOT / "bench" / "work" / "search-startup")
     parser.add_argument("--results", type=Path, default=recording.RESULTS)
