@@ -1,14 +1,12 @@
-"""Bytes to text without silent damage: BOM, then UTF-8, then a guess that must be a good one and is reported."""
+"""Bytes to text without silent damage: a byte order mark, what was asked for, what a page declares, else UTF-8.
+
+Nothing is guessed. Detectors cannot tell the one-byte encodings apart on texts of a few lines (a good one took French
+in windows-1252 for Baltic, and was sure of it), and a wrong guess is damage that nobody notices.
+"""
 
 import codecs
-from dataclasses import dataclass
 
-from retr.retrieval.corpus.report import Outcome, Rejected
 from retr.retrieval.corpus.settings import ReadSettings
-
-SAMPLE_BYTES = 1 << 16
-MIN_COHERENCE = 0.3
-"""Share of letters in the order of frequency of a known language, by charset-normalizer. Below, a guess is a gamble."""
 
 # UTF-32-LE starts with UTF-16-LE's mark, so it has to come first.
 _MARKS = (
@@ -22,74 +20,38 @@ _MARKS = (
 _AS_BROWSERS = {"iso8859-1": "cp1252", "ascii": "cp1252"}
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """What is to be said about how bytes were decoded; an empty `reason` is nothing."""
-
-    reason: str = ""
-    outcome: Outcome = "noted"
-
-
-def encoding_of(sample: bytes, settings: ReadSettings, declared: str = "") -> tuple[str, Remark]:
+def encoding_of(start: bytes, settings: ReadSettings, declared: str = "") -> str:
     """The codec to read with, from the file's first bytes; `declared` is what the file says of itself."""
     for mark, name in _MARKS:
-        if sample.startswith(mark):
-            return name, Remark()
-    if settings.encoding is not None:
-        return codecs.lookup(settings.encoding).name, Remark()
-    if declared and _known(declared):
-        return _known(declared), Remark()
-    if _is_utf8(sample):
-        return "utf-8", Remark()
-    guess, good = _guess(sample)
-    if good:
-        return guess, Remark(f"not UTF-8; read as {guess}, which was guessed. Say --encoding if that is wrong")
-    return "utf-8", Remark()
+        if start.startswith(mark):
+            return name
+    return settings.encoding or _known(declared) or "utf-8"
 
 
-def decode(data: bytes, settings: ReadSettings, declared: str = "") -> tuple[str, Remark]:
-    """A whole text. Bytes that do not decode are replaced, and the remark says "repaired"."""
-    name, remark = encoding_of(data, settings, declared)
+def decode(data: bytes, settings: ReadSettings, declared: str = "") -> tuple[str, str]:
+    """A whole text, and what is wrong with its encoding: then the bytes that do not decode were replaced."""
+    name = encoding_of(data, settings, declared)
     try:
-        return data.decode(name), remark
+        return data.decode(name), ""
     except UnicodeDecodeError as error:
-        return data.decode(name, "replace"), Remark(undecodable(error, name), "repaired")
-    except UnicodeError as error:
-        raise Rejected(f"does not decode as {name}: {error}") from None
+        return data.decode(name, "replace"), undecodable(error, name)
 
 
 def undecodable(error: UnicodeDecodeError, name: str) -> str:
-    """The reason for bytes that do not decode, with a likely encoding where there is one."""
-    byte = error.object[error.start]
-    guess, _ = _guess(error.object[:SAMPLE_BYTES])
-    hint = f" (it may be {guess})" if guess and guess != name else ""
+    """The reason for bytes that do not decode."""
     name = "UTF-8" if name.startswith("utf-8") else name
-    return f"byte {error.start + 1} (0x{byte:02x}) is not {name}; say which encoding it is with --encoding{hint}"
+    byte = error.object[error.start]
+    return (
+        f"byte {error.start + 1} (0x{byte:02x}) is not {name}; say which encoding it is with --encoding"
+        " (windows-1252 for many older Western texts)"
+    )
 
 
 def _known(label: str) -> str:
+    """Python's name of a declared encoding; an empty string for none or one that Python does not know."""
     try:
         "".encode(label)
         name = codecs.lookup(label).name
     except (LookupError, ValueError):
         return ""
     return _AS_BROWSERS.get(name, name)
-
-
-def _is_utf8(sample: bytes) -> bool:
-    try:
-        # Not final: the sample may end inside a character.
-        codecs.getincrementaldecoder("utf-8")().decode(sample)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _guess(sample: bytes) -> tuple[str, bool]:
-    """The likely encoding or an empty string, and whether its text reads like a known language."""
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(sample[:SAMPLE_BYTES]).best()
-    if best is None or best.encoding.startswith(("utf", "ascii")):
-        return "", False
-    return str(best.encoding), best.coherence >= MIN_COHERENCE

@@ -24,9 +24,7 @@ def read_json(file: SourceFile, settings: ReadSettings) -> Iterator[Document | P
     """One document a record; the ids of records without one end in their number in the list."""
     rows = RowReader(file, settings, convert=lambda value: value, counter="record")
     with open_bytes(file) as stream:
-        name, remark = encoding_of(stream.peek(BUFFER_BYTES)[:BUFFER_BYTES], settings)
-        if remark.reason:
-            yield file.problem(remark.reason, remark.outcome)
+        name = encoding_of(stream.peek(4), settings)
         for number, (row, text) in enumerate(_Values(stream, name, file), start=1):
             try:
                 yield rows.document(check_row(row, text), number)

@@ -54,7 +54,7 @@ def check_row(row: Any, text: str) -> dict[str, Any]:
 
 def _document(rows: RowReader, line: str, file: SourceFile) -> Document | Problem:
     try:
-        return rows.document(parse_object(line), file.line or 0)
+        return rows.document(parse_object(line.rstrip()), file.line or 0)
     except Rejected as error:
         return file.problem(str(error))
 

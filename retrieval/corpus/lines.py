@@ -16,9 +16,7 @@ MAX_LINE_BYTES = 64 * 2**20
 
 def read_lines(stream: io.BufferedReader, file: SourceFile, settings: ReadSettings) -> Iterator[str | Problem]:
     """The lines with their ends, one by one; `file.line` is the number of the one just given."""
-    name, remark = encoding_of(stream.peek(BUFFER_BYTES)[:BUFFER_BYTES], settings)
-    if remark.reason:
-        yield file.problem(remark.reason, remark.outcome)
+    name = encoding_of(stream.peek(4), settings)
     if name.startswith(("utf-16", "utf-32")):
         # Their line ends are not the one byte that readline() looks for.
         stream = io.BufferedReader(_AsUtf8(stream, name), BUFFER_BYTES)

@@ -42,9 +42,11 @@ def open_bytes(file: SourceFile) -> Iterator[BufferedReader]:
 
 
 def read_whole(file: SourceFile, limit: int) -> bytes:
-    """All bytes of a file; Rejected when they are more than `limit`."""
+    """All bytes of a file; Rejected when there are none, or more than `limit`."""
     with open_bytes(file) as stream:
         data = stream.read(limit + 1)
+    if not data:
+        raise Rejected("the file is empty")
     if len(data) > limit:
         size = f"{file.path.stat().st_size:,}" if file.path and not file.compression else f"over {limit:,}"
         raise Rejected(

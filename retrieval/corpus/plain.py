@@ -31,6 +31,6 @@ def read_text_lines(file: SourceFile, settings: ReadSettings) -> Iterator[Docume
 
 
 def whole_text(file: SourceFile, settings: ReadSettings) -> tuple[str, list[Problem]]:
-    """A file's text, and what is to be said about its encoding."""
-    text, remark = decode(read_whole(file, settings.max_document_bytes), settings)
-    return text, [file.problem(remark.reason, remark.outcome)] if remark.reason else []
+    """A file's text, and a problem where bytes of it had to be replaced."""
+    text, fault = decode(read_whole(file, settings.max_document_bytes), settings)
+    return text, [file.problem(fault, "repaired")] if fault else []

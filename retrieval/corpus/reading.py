@@ -63,8 +63,10 @@ def _guarded(file: SourceFile, settings: ReadSettings) -> Iterator[Document | Pr
         yield from _reader(file)(file, settings)
     except Rejected as error:
         yield file.problem(str(error))
-    except (*DAMAGE, UnicodeDecodeError) as error:
+    except DAMAGE as error:
         yield file.problem(f"damaged or cut off: {error}")
+    except UnicodeDecodeError as error:
+        yield file.problem(f"bytes that are not {error.encoding}; say which encoding it is with --encoding")
     except NotFound as error:
         # A package that an optional format needs: nothing is wrong with the file.
         if settings.on_error == "fail":

@@ -29,14 +29,17 @@ class RowReader:
     convert: Callable[[Any], Any]
     counter: str = "line"
 
-    def document(self, row: Row, number: int) -> Document | Problem:
-        """The row's document, or what is wrong with it. `number` counts from 1; it is the id where the row has none."""
+    def document(self, row: Row, number: int, *, line: int | None = None) -> Document | Problem:
+        """The row's document, or what is wrong with it.
+
+        `number` counts from 1 and ends the id of a row that has none; `line` is where it stands, if that is another.
+        """
         try:
-            return self._document(row, number)
+            return self._document(row, number, line or number)
         except (Rejected, BadInput) as error:
             return self.file.problem(str(error).rstrip("."))
 
-    def _document(self, row: Row, number: int) -> Document:
+    def _document(self, row: Row, number: int, place: int) -> Document:
         text_fields = self._text_fields(row)
         title_field = self._field(row, self.settings.title_field, TITLE_FIELDS, "title")
         id_field = self._field(row, self.settings.id_field, ID_FIELDS, "id")
@@ -49,7 +52,7 @@ class RowReader:
         id = _as_id(row[id_field], id_field) if id_field else f"{self.file.name}#{number}"
         check_text(title + text, self.settings)
         metadata = self._metadata(row, {*text_fields, title_field, id_field})
-        source = {"path": self.file.shown, self.counter: number}
+        source = {"path": self.file.shown, self.counter: place}
         return Document(check_id(id), text, title, metadata, source)
 
     def _text_fields(self, row: Row) -> tuple[str, ...]:

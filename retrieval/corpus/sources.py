@@ -47,7 +47,7 @@ def find_files(sources: Sequence[str | Path], settings: ReadSettings, report: Re
     longer to the left until it differs from the others': so the same path in two folders never gives the same id,
     and names depend on the sources alone, not on what happens to lie in them.
     """
-    given = list(dict.fromkeys(str(source) for source in sources))
+    given = _distinct(sources)
     if not given or "" in given:
         raise BadInput("No source was given. Name files or folders, or - for standard input.")
     labels = _labels(given)
@@ -180,6 +180,14 @@ def _wanted(relative: str, settings: ReadSettings) -> bool:
 def _matches(relative: str, patterns: tuple[str, ...]) -> bool:
     name = PurePath(relative).name
     return any(fnmatchcase(relative, pattern) or fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _distinct(sources: Sequence[str | Path]) -> list[str]:
+    """The sources as given, without those that name the same path once more."""
+    by_path: dict[str, str] = {}
+    for source in map(str, sources):
+        by_path.setdefault(os.path.abspath(source) if source not in (STDIN, "") else source, source)
+    return list(by_path.values())
 
 
 def _labels(given: list[str]) -> dict[str, str]:

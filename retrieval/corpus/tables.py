@@ -93,7 +93,7 @@ def _rows(table: Iterator[list[str]], file: SourceFile) -> Iterator[list[str] | 
 def _document(reader: RowReader, names: list[str], row: list[str], number: int) -> Document | Problem:
     if len(row) != len(names):
         return reader.file.problem(f"{len(row)} cells, but the header has {len(names)}")
-    return reader.document(dict(zip(names, row, strict=True)), number)
+    return reader.document(dict(zip(names, row, strict=True)), number, line=reader.file.line)
 
 
 def _header(cells: list[str]) -> list[str]:

@@ -30,9 +30,9 @@ _CHARSET = re.compile(
 def read_html(file: SourceFile, settings: ReadSettings) -> Iterator[Document | Problem]:
     """The page as one document. The charset its head declares is honoured where no BOM or --encoding says otherwise."""
     data = read_whole(file, settings.max_document_bytes * MARKUP_FACTOR)
-    markup, remark = decode(data, settings, _declared(data))
-    if remark.reason:
-        yield file.problem(remark.reason, remark.outcome)
+    markup, fault = decode(data, settings, _declared(data))
+    if fault:
+        yield file.problem(fault, "repaired")
     title, text = page_text(markup)
     yield file_document(file, settings, text, title)
 
