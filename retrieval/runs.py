@@ -28,6 +28,14 @@ class Run:
 
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
+    def __iter__(self) -> Iterator[str]:
+        """The query ids."""
+        return iter(self.scores)
+
+    def __len__(self) -> int:
+        """How many queries."""
+        return len(self.scores)
+
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read a TREC run (`qid Q0 docid rank score tag`) or JSON, gzipped or not. The written rank is ignored.
@@ -57,6 +65,14 @@ class Qrels:
     """What is relevant: {query id: {document id: grade}}. Grades above 0 are relevant; not in it means not judged."""
 
     grades: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[str]:
+        """The query ids."""
+        return iter(self.grades)
+
+    def __len__(self) -> int:
+        """How many queries."""
+        return len(self.grades)
 
     @classmethod
     def load(cls, path: Path | str) -> Self:

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import duckdb
 import pytest
 
 from retr.retrieval.filters import Compare, Field, matches, parse, to_sql
 from retr.retrieval.records import Document, Hit
+
+Database = Any  # hypothesis would keep the real class in its caches, and its bindings complain of that at exit
 
 PAPER = Document(
     "p1",
@@ -17,6 +20,7 @@ PAPER = Document(
         "year": 2024,
         "score": 1.0,
         "big": 9007199254740993,
+        "wide": 2.0**53,
         "flag": True,
         "nothing": None,
         "lang": "en",
@@ -46,6 +50,8 @@ TRUE = [
     "big = 9007199254740993",
     "big > 9007199254740992",
     "big != 9007199254740992",
+    "wide = 9007199254740993",
+    "big = 9007199254740992.0",
     "flag = true",
     "flag != 1",
     "nothing is null",
@@ -118,26 +124,26 @@ FALSE = [
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[duckdb.DuckDBPyConnection]:
+def database() -> Iterator[Database]:
     with duckdb.connect() as connection:
         row = [PAPER.id, PAPER.title, json.dumps(PAPER.metadata)]
         connection.execute("CREATE TABLE documents AS SELECT ? AS id, ? AS title, ? AS metadata", row)
         yield connection
 
 
-def in_sql(database: duckdb.DuckDBPyConnection, text: str) -> bool:
+def in_sql(database: Database, text: str) -> bool:
     condition, bound = to_sql(parse(text))
     return database.execute(f"SELECT count(*) FROM documents WHERE {condition}", bound).fetchone() == (1,)
 
 
 @pytest.mark.parametrize("text", TRUE)
-def test_the_paper_passes(database: duckdb.DuckDBPyConnection, text: str) -> None:
+def test_the_paper_passes(database: Database, text: str) -> None:
     assert matches(parse(text), PAPER)
     assert in_sql(database, text)
 
 
 @pytest.mark.parametrize("text", FALSE)
-def test_the_paper_does_not_pass(database: duckdb.DuckDBPyConnection, text: str) -> None:
+def test_the_paper_does_not_pass(database: Database, text: str) -> None:
     assert not matches(parse(text), PAPER)
     assert not in_sql(database, text)
 
@@ -152,12 +158,12 @@ def test_nothing_the_user_wrote_stands_in_the_sql() -> None:
     assert {"/zebra/stripe'd", "lion", 77, 88, 99, 66, "ox%"} <= set(bound)
 
 
-def test_a_long_filter_runs(database: duckdb.DuckDBPyConnection) -> None:
+def test_a_long_filter_runs(database: Database) -> None:
     assert in_sql(database, " and ".join(["year>1"] * 600))
     assert in_sql(database, f"year in ({','.join(map(str, range(1500, 2500)))})")
 
 
-def test_a_missing_metadata_column_value_is_no_match(database: duckdb.DuckDBPyConnection) -> None:
+def test_a_missing_metadata_column_value_is_no_match(database: Database) -> None:
     for text, expected in [("a = 1", 0), ("a is null", 1), ("not a = 1", 1), ("'x' in a", 0), ("title like '%'", 0)]:
         condition, bound = to_sql(parse(text))
         table = "(SELECT 'x' AS id, NULL::VARCHAR AS title, NULL::VARCHAR AS metadata)"

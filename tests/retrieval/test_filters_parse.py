@@ -123,6 +123,7 @@ def test_an_error_points_at_the_place(text: str, place: int, said: str) -> None:
 
 
 def test_limits_are_just_reached() -> None:
+    parse(" and ".join(["(not a = 1)"] * 40))
     parse("(" * 32 + "a = 1" + ")" * 32)
     parse("a in (" + "1," * 999 + "1)")
     parse("a = '" + "x" * (8192 - 6) + "'")

@@ -47,6 +47,12 @@ def test_hits_are_ordered_by_the_scorer_and_equals_keep_their_order() -> None:
     ]
 
 
+def test_many_equal_scores_keep_their_order() -> None:
+    hits = [Hit(str(number), 0.0, number + 1, text="odd" if number % 2 else "even") for number in range(300)]
+    found = rerank("why", hits, Table({"odd": 1.0, "even": 0.0}))
+    assert [int(hit.id) for hit in found] == [*range(1, 300, 2), *range(0, 300, 2)]
+
+
 def test_the_scorer_sees_title_and_text_of_all_hits_at_once() -> None:
     scorer = Table(TABLE, comparable=False)
     rerank("why", HITS, scorer, depth=3)

@@ -148,6 +148,11 @@ def test_an_id_that_is_not_utf_8_names_its_place(tmp_path: Path) -> None:
         Run.load(tmp_path / "run")
 
 
+def test_runs_and_qrels_are_collections_of_query_ids() -> None:
+    assert (list(Run(RUN)), len(Run(RUN))) == (["q1", "q2"], 2)
+    assert (set(Qrels(QRELS)), len(Qrels(QRELS))) == ({"q1", "q2"}, 2)
+
+
 def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"No run file '.*nope'"):
         Run.load(tmp_path / "nope")
