@@ -17,7 +17,7 @@ from typing import Any
 import recording
 import scifact_texts
 from measuring import Cost, folder_mib, run, summary
-from systems import Answers, Peer, Place, Retr, System, default_command, model_folder, retr_environment
+from systems import Answers, Peer, Place, Retr, System, absolute, default_command, model_folder, retr_environment
 from tables import Table, number
 
 BASELINE = "sentence-transformers + FAISS"
@@ -75,7 +75,10 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--peers-python", help="interpreter of the environment of bench/peers/requirements.txt", required=True
+        "--peers-python",
+        type=absolute,
+        help="interpreter with bench/peers/requirements.txt",
+        required=True,
     )
     parser.add_argument("--retr", default=default_command(), help="how retr is called")
     parser.add_argument("--files", type=int, default=2000)
@@ -83,15 +86,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--queries", type=int, default=5, help="second answers a repeat and system")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", nargs="*", help="systems whose name contains one of these words")
-    parser.add_argument("--work", type=Path, default=recording.ROOT / "bench" / "work" / "first-answer")
-    parser.add_argument("--results", type=Path, default=recording.RESULTS)
+    parser.add_argument("--work", type=absolute, default=recording.ROOT / "bench" / "work" / "first-answer")
+    parser.add_argument("--results", type=absolute, default=recording.RESULTS)
     parser.add_argument("--name", default="first-answer", help="name of the result")
     return parser.parse_args()
 
 
 def all_systems(args: argparse.Namespace) -> list[System]:
     """The rows of the table."""
-    python, model = args.peers_python, model_folder(args.peers_python)
+    python, model = str(args.peers_python), model_folder(str(args.peers_python))
     return [
         Retr("retr", args.retr),
         Retr("retr, 1 text 1 vector", args.retr, ("--chunk-tokens", "0"), ("dense",)),
@@ -204,7 +207,7 @@ def environment(args: argparse.Namespace) -> dict[str, dict[str, str]]:
     """Versions on both sides."""
     words = args.retr.split()
     python = words[0] if "python" in Path(words[0]).name else None
-    peers = recording.versions(args.peers_python, recording.peer_packages())
+    peers = recording.versions(str(args.peers_python), recording.peer_packages())
     return {"retr": recording.versions(python, recording.retr_packages()) if python else {}, "peers": peers}
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import recording
 import scifact_texts
 from measuring import Cost
-from systems import Answers, Peer, Place, Retr, default_command, model_folder
+from systems import Answers, Peer, Place, Retr, absolute, default_command, model_folder
 from tables import Table, number
 
 METRICS = ("ndcg@10", "recall@100", "mrr@10")
@@ -37,9 +37,12 @@ class Made:
 def main() -> None:
     """Measure, print, record."""
     args = arguments()
+    shutil.rmtree(args.work, ignore_errors=True)
     folder = scifact_texts.data_folder()
     corpus = scifact_texts.load(folder)
-    shutil.rmtree(args.work, ignore_errors=True)
+    if args.documents:
+        corpus = scifact_texts.choose(corpus, args.documents, args.seed)
+        folder = scifact_texts.write_part(folder, corpus, args.work / "part")
     before = recording.machine()
     made = [*retr_runs(args, folder, corpus.queries), reference(args, folder, corpus.queries)]
     rows = compared(made, corpus.qrels, args.seed)
@@ -50,7 +53,7 @@ def main() -> None:
         "load_after": recording.machine()["load_1_minute"],
         "versions": {
             "retr": recording.versions(args.retr.split()[0], recording.retr_packages()),
-            "peers": recording.versions(args.peers_python, recording.peer_packages()),
+            "peers": recording.versions(str(args.peers_python), recording.peer_packages()),
         },
         "sizes": {"documents": len(corpus.texts), "queries": len(corpus.queries)},
         "rows": rows,
@@ -64,20 +67,24 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--peers-python", help="interpreter of the environment of bench/peers/requirements.txt", required=True
+        "--peers-python",
+        type=absolute,
+        help="interpreter with bench/peers/requirements.txt",
+        required=True,
     )
     parser.add_argument("--retr", default=default_command(), help="how retr is called: an interpreter and -m retr")
-    parser.add_argument("--cross", type=Path, help="folder of a cross-encoder; without it nothing is reranked")
+    parser.add_argument("--cross", type=absolute, help="folder of a cross-encoder; without it nothing is reranked")
+    parser.add_argument("--documents", type=int, help="only so many, for a quick look; not comparable with the whole")
     parser.add_argument("--rerank-depth", type=int, default=50)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--work", type=Path, default=recording.ROOT / "bench" / "work" / "scifact")
-    parser.add_argument("--results", type=Path, default=recording.RESULTS)
+    parser.add_argument("--work", type=absolute, default=recording.ROOT / "bench" / "work" / "scifact")
+    parser.add_argument("--results", type=absolute, default=recording.RESULTS)
     return parser.parse_args()
 
 
 def retr_runs(args: argparse.Namespace, folder: Path, queries: Mapping[str, str]) -> list[Made]:
     """retr's runs over three indexes: its default, one vector a text, and that in float32."""
-    model = model_folder(args.peers_python)
+    model = model_folder(str(args.peers_python))
     reranked = ("--rerank", f"cross={args.cross}", "--rerank-depth", str(args.rerank_depth))
     plans: list[tuple[Retr, list[tuple[str, str, Sequence[str]]]]] = [
         (
@@ -114,7 +121,7 @@ def searched(
 
 def reference(args: argparse.Namespace, folder: Path, queries: Mapping[str, str]) -> Made:
     """sentence-transformers and exact search over the same texts."""
-    peer = Peer("reference", "st_faiss.py", args.peers_python, model_folder(args.peers_python))
+    peer = Peer("reference", "st_faiss.py", str(args.peers_python), model_folder(str(args.peers_python)))
     place = Place(folder, args.work / peer.name)
     place.folder.mkdir(parents=True)
     first = dict(list(queries.items())[:1])

@@ -65,10 +65,12 @@ def write_files(texts: Mapping[str, str], folder: Path) -> None:
         (folder / f"{id}.txt").write_text(text, encoding="utf-8")
 
 
-def write_queries(queries: Mapping[str, str], path: Path) -> None:
-    """BEIR's queries.jsonl."""
-    lines = (json.dumps({"_id": id, "text": text}, ensure_ascii=False) for id, text in queries.items())
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def write_part(folder: Path, corpus: Corpus, part: Path) -> Path:
+    """A BEIR folder that holds only the corpus's documents, as they are in `folder`."""
+    part.mkdir(parents=True)
+    rows = (row for row in _rows(folder / "corpus.jsonl") if row["_id"] in corpus.texts)
+    (part / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return part
 
 
 def pick(queries: Iterable[str], count: int, seed: int) -> list[str]:

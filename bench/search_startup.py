@@ -15,14 +15,13 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import recording
 import scifact_texts
 from measuring import Cost, run, summary
 from search_probe import STAGES
-from systems import Place, Retr, default_command, retr_environment
+from systems import Place, Retr, absolute, default_command, retr_environment
 from tables import Table, number
 
 MODES = ("hybrid", "dense", "lexical")
@@ -66,8 +65,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=11, help="searches a mode, each a new process and another query")
     parser.add_argument("--documents", type=int, default=3750, help="SciFact abstracts; each becomes 2 to 3 passages")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--work", type=Path, default=recording.ROOT / "bench" / "work" / "search-startup")
-    parser.add_argument("--results", type=Path, default=recording.RESULTS)
+    parser.add_argument("--work", type=absolute, default=recording.ROOT / "bench" / "work" / "search-startup")
+    parser.add_argument("--results", type=absolute, default=recording.RESULTS)
     return parser.parse_args()
 
 

@@ -146,6 +146,11 @@ def model_folder(python: str) -> str:
     return str(Path(found) / "model")
 
 
+def absolute(text: str) -> Path:
+    """A path of the command line. Links stay: the interpreter of a virtual environment is one."""
+    return Path(text).absolute()
+
+
 def default_command() -> str:
     """This interpreter's retr."""
     return f"{shlex.quote(sys.executable)} -m retr"
