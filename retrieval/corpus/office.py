@@ -26,7 +26,6 @@ def read_office(file: SourceFile, settings: ReadSettings) -> Iterator[Document |
     except Exception as error:
         # A damaged file makes the parsers fail in any way at all.
         raise Rejected(one_line(f"cannot be converted: {error or type(error).__name__}")) from None
-    file.consumed = file.path.stat().st_size
     yield file_document(file, settings, text, markdown_title(text))
 
 

@@ -15,8 +15,7 @@ BATCH_ROWS = 512
 def read_parquet(file: SourceFile, settings: ReadSettings) -> Iterator[Document | Problem]:
     """One document a row; `source["row"]` counts from 1. The id and title columns are converted like any text field."""
     assert file.path is not None
-    size = file.path.stat().st_size
-    if size == 0:
+    if file.size == 0:
         return
     rows = RowReader(file, settings, convert=json_value, counter="row")
     number = 0
@@ -26,8 +25,7 @@ def read_parquet(file: SourceFile, settings: ReadSettings) -> Iterator[Document 
                 number += 1
                 file.line = number
                 yield rows.document(row, number)
-            file.consumed = size * number // max(total, 1)
-    file.consumed = size
+            file.consumed = file.size * number // max(total, 1)
 
 
 def _batches(stream: Any) -> Iterator[tuple[list[dict[str, Any]], int]]:

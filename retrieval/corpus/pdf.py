@@ -19,7 +19,6 @@ def read_pdf(file: SourceFile, settings: ReadSettings) -> Iterator[Document | Pr
     assert file.path is not None
     with file.path.open("rb") as stream, _quiet():
         title, pages = _parse(stream, settings.max_document_bytes)
-    file.consumed = file.path.stat().st_size
     if not any(page.strip() for page in pages):
         raise Rejected(f"no text on its {len(pages)} pages; scanned? Put it through OCR first")
     starts, position = [], 0

@@ -50,10 +50,10 @@ def _read(files: list[SourceFile], settings: ReadSettings, report: ReadReport) -
             else:
                 report.documents += 1
                 yield item
-        report.bytes = before + file.consumed
+        report.bytes = before + max(file.consumed, file.size)
         if not found:
             file.line = None
-            reason = "the file is empty" if file.consumed == 0 else "the file holds no records"
+            reason = "the file holds no records" if file.size or file.consumed else "the file is empty"
             report.take(file.problem(reason), settings.on_error)
 
 

@@ -31,6 +31,7 @@ class SourceFile:
     relative: str
     suffix: str
     compression: str = ""
+    size: int = 0
     consumed: int = 0
     line: int | None = None
     stream: BufferedReader | None = None
@@ -60,7 +61,9 @@ def find_files(sources: Sequence[str | Path], settings: ReadSettings, report: Re
                 seen.add(real)
                 files.append(file)
     _check_names(files)
-    report.bytes_total += sum(file.path.stat().st_size for file in files if file.path is not None)
+    for file in files:
+        file.size = file.path.stat().st_size if file.path is not None else 0
+    report.bytes_total += sum(file.size for file in files)
     return files
 
 

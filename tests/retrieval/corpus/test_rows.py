@@ -339,3 +339,9 @@ def test_a_byte_order_mark_decides(tmp_path: Path, encoding: str, name: str) -> 
     content = "text,k\nçà 日,1\n" if name.endswith("csv") else '{"text": "çà 日", "k": 1}\n'
     document = read(write(tmp_path, name, content.encode(encoding)))[0]
     assert (document.text, document.metadata) == ("çà 日", {"k": 1})
+
+
+def test_parquet_without_rows_holds_no_records(tmp_path: Path) -> None:
+    parquet.write_table(pyarrow.table({"text": pyarrow.array([], pyarrow.string())}), tmp_path / "a.parquet")
+    with pytest.raises(BadInput, match="the file holds no records"):
+        read(tmp_path / "a.parquet")

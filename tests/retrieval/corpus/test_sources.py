@@ -209,7 +209,11 @@ def test_long_standard_input_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_size_is_known_before_reading(tmp_path: Path) -> None:
     tree(tmp_path, "a.txt", "b.txt", "c.png")
-    assert total_bytes([tmp_path]) == 2 * len("text of a.txt")
+    (tmp_path / "d.pdf").write_text("damaged")
+    assert total_bytes([tmp_path]) == 2 * len("text of a.txt") + 7
+    report = ReadReport()
+    ids(tmp_path, report=report, on_error="skip")
+    assert report.bytes == report.bytes_total == total_bytes([tmp_path])
 
 
 @pytest.mark.parametrize(
