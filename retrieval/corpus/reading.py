@@ -43,7 +43,7 @@ def _read(files: list[SourceFile], settings: ReadSettings, report: ReadReport) -
         before = report.bytes
         found = False
         for item in _guarded(file, settings):
-            found = found or isinstance(item, Document) or item.outcome != "noted"
+            found = found or isinstance(item, Document) or item.outcome == "skipped"
             report.bytes = before + file.consumed
             if isinstance(item, Problem):
                 report.take(item, settings.on_error)
