@@ -16,7 +16,7 @@ from retr.encoders.models import MODELS
 from retr.encoders.network import Network
 from retr.encoders.pooling import pool, unit
 from retr.encoders.session import equal_lengths, on_all_cores
-from retr.encoders.tokenizing import read_tokenizer, tokenize
+from retr.encoders.tokenizing import check_list, read_tokenizer, token_ids
 from retr.retrieval.embeddings import Floats, Vectors
 from retr.retrieval.errors import BadInput, unknown
 from retr.retrieval.protocols import Similarity
@@ -72,12 +72,12 @@ class BiEncoder:
         return {**self.about, **self.identity, "fingerprint": self.fingerprint}
 
     def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
-        asked = texts if not prompt or isinstance(texts, str) else [prompt + text for text in texts]
-        ids = [encoding.ids for encoding in tokenize(self.tokenizer, asked)]
+        check_list(texts)
+        ids = token_ids(self.tokenizer, texts, prompt)
         skip = self._prompt_tokens(prompt)
 
         def work(rows: list[int]) -> Floats:
-            batch = np.array([ids[row] for row in rows], np.int64)
+            batch = np.stack([ids[row] for row in rows]).astype(np.int64)
             return self.head(self.network(batch, np.zeros_like(batch)), skip)
 
         out = np.empty((len(ids), self.dim), np.float32)

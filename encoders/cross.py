@@ -15,7 +15,7 @@ from retr.encoders.folder_hashes import hashes
 from retr.encoders.graph import BUILDER
 from retr.encoders.network import Network
 from retr.encoders.session import Ids, equal_lengths, on_all_cores
-from retr.encoders.tokenizing import read_tokenizer, tokenize
+from retr.encoders.tokenizing import check_list, read_tokenizer, tokenize
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, NotFound
 
@@ -42,8 +42,7 @@ class CrossEncoder:
 
     def score(self, query: str, texts: Sequence[str]) -> Floats:
         """One float32 a text. A pair that is too long loses tokens from the end of its longer half."""
-        if isinstance(texts, str):
-            raise BadInput(f"A list of texts is needed; got one text, {texts[:40]!r}. Put it into a list.")
+        check_list(texts)
         encodings = tokenize(self.tokenizer, [(query, text) for text in texts])
 
         def work(rows: list[int]) -> Floats:

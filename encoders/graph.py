@@ -81,18 +81,18 @@ def _attend(parts: _Parts, x: str, layer: Layer) -> str:
     graph = parts.graph
     linears = (layer.query, layer.key, layer.value)
     sizes = graph.constant([parts.weights.dim] * 3, "int64")
-    heads = graph.split("Split", parts.multiply(graph, x, linears, False), sizes, count=3, axis=-1)
+    heads = graph.split("Split", parts.multiply(graph, x, linears, "by range"), sizes, count=3, axis=-1)
     inputs = [*heads, graph.constant(np.concatenate([linear.bias for linear in linears]))]
     if parts.bias:
         inputs += ["", parts.bias]
     mixed = graph.add("com.microsoft:MultiHeadAttention", *inputs, num_heads=parts.weights.heads)
-    return _add_norm(parts, parts.multiply(graph, mixed, [layer.out], False), x, layer.out, layer.out_norm)
+    return _add_norm(parts, parts.multiply(graph, mixed, [layer.out], "even"), x, layer.out, layer.out_norm)
 
 
 def _feed(parts: _Parts, x: str, layer: Layer) -> str:
-    wide = parts.multiply(parts.graph, x, [layer.up], True)
+    wide = parts.multiply(parts.graph, x, [layer.up], "by size")
     wide = ACTIVATIONS[parts.weights.activation](parts.graph, wide, layer.up.bias)
-    return _add_norm(parts, parts.multiply(parts.graph, wide, [layer.down], True), x, layer.down, layer.down_norm)
+    return _add_norm(parts, parts.multiply(parts.graph, wide, [layer.down], "by size"), x, layer.down, layer.down_norm)
 
 
 def _add_norm(parts: _Parts, x: str, skip: str, linear: Linear, norm: Norm) -> str:

@@ -1,14 +1,16 @@
 """How x @ W is computed: in float32, or in int8 in two ways. The bias is left to the operator that follows.
 
 int8 per text: activations get one scale and zero point a run, so a run is one text, and no text sees another. Where
-single tokens stand out (the feed-forward part of BERT), each token is first divided by its largest number and the
-product multiplied by it again, which costs little and loses far less.
+single tokens stand out, each token is first brought to the same range, and the product brought back, which costs little
+and loses far less: to -1..1 by its largest number in the feed-forward part, and to 0..1 by its least and greatest
+before attention, where a few large numbers all have one sign.
 int8 per block: activations get a scale for every token and 128 inputs. Slower and closer; used where a processor's
 8-bit instructions saturate.
 """
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,33 +21,43 @@ from retr.encoders.weights import Linear
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput
 
-Multiply = Callable[[Graph, str, Sequence[Linear], bool], str]
-"""(graph, x, linears side by side, whether single tokens of x stand out) to the product's name."""
+Spread = Literal["even", "by size", "by range"]
+"""How x differs between tokens: hardly, in its largest number, or in its least and greatest."""
+
+Multiply = Callable[[Graph, str, Sequence[Linear], Spread], str]
+"""(graph, x, linears side by side, how x differs between tokens) to the product's name."""
 
 BLOCK = 128
 SMALLEST = 1e-30
-"""In place of a largest number of zero, so that a token of zeros stays one."""
+"""In place of a range of zero, so that a token of equal numbers stays one."""
 
 
-def float32(graph: Graph, x: str, parts: Sequence[Linear], uneven: bool) -> str:
+def float32(graph: Graph, x: str, parts: Sequence[Linear], spread: Spread) -> str:
     """A plain matrix product."""
     weight = parts[0].floats() if len(parts) == 1 else np.concatenate([part.floats() for part in parts], axis=1)
     return graph.add("MatMul", x, graph.constant(weight))
 
 
-def int8_per_text(graph: Graph, x: str, parts: Sequence[Linear], uneven: bool) -> str:
-    """Weights in int8 with a scale a column, activations in uint8; see the file's head for `uneven`."""
+def int8_per_text(graph: Graph, x: str, parts: Sequence[Linear], spread: Spread) -> str:
+    """Weights in int8 with a scale a column, activations in uint8; see the file's head for `spread`."""
     weight, scale = _int8(parts)
     constants = (graph.constant(weight, "int8"), graph.constant(scale))
-    if not uneven:
+    if spread == "even":
         return graph.add("com.microsoft:DynamicQuantizeMatMul", x, *constants)
-    largest = graph.add("ReduceMax", graph.add("Abs", x), graph.constant([-1], "int64"), keepdims=1)
-    largest = graph.add("Max", largest, graph.constant(SMALLEST))
-    product = graph.add("com.microsoft:DynamicQuantizeMatMul", graph.add("Div", x, largest), *constants)
-    return graph.add("Mul", product, largest)
+    axis, smallest = graph.constant([-1], "int64"), graph.constant(SMALLEST)
+    if spread == "by size":
+        size = graph.add("Max", graph.add("ReduceMax", graph.add("Abs", x), axis, keepdims=1), smallest)
+        product = graph.add("com.microsoft:DynamicQuantizeMatMul", graph.add("Div", x, size), *constants)
+        return graph.add("Mul", product, size)
+    least = graph.add("ReduceMin", x, axis, keepdims=1)
+    size = graph.add("Max", graph.add("Sub", graph.add("ReduceMax", x, axis, keepdims=1), least), smallest)
+    part = graph.add("Div", graph.add("Sub", x, least), size)
+    product = graph.add("Mul", graph.add("com.microsoft:DynamicQuantizeMatMul", part, *constants), size)
+    columns = (weight.astype(np.float32) * scale).sum(axis=0, keepdims=True)
+    return graph.add("Add", product, graph.add("Mul", least, graph.constant(columns)))
 
 
-def int8_per_block(graph: Graph, x: str, parts: Sequence[Linear], uneven: bool) -> str:
+def int8_per_block(graph: Graph, x: str, parts: Sequence[Linear], spread: Spread) -> str:
     """The same weights, shifted to uint8; the column's scale is repeated for each block of inputs."""
     weight, scale = _int8(parts)
     inputs, outputs = weight.shape
@@ -87,7 +99,7 @@ def int8_kind() -> str:
     weight = np.full((size, size), 127, np.int8)
     graph = Graph()
     linear = Linear(weight, np.zeros(size, np.float32), np.ones(size, np.float32))
-    output = int8_per_text(graph, "x", [linear], False)
+    output = int8_per_text(graph, "x", [linear], "even")
     graph.nodes.append(onnx_wire.node("Identity", [output], ["y"], {}))
     ends = [onnx_wire.value_info(name, onnx_wire.FLOAT, ["rows", size]) for name in ("x", "y")]
     session = open_session(BuiltModel(onnx_wire.model(graph.nodes, graph.tensors, ends[:1], ends[1:]), graph.outside))

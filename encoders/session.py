@@ -33,6 +33,7 @@ def open_session(model: BuiltModel | Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False  # it would keep a plan for every length of text
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
     if isinstance(model, BuiltModel) and model.constants:

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from retr.encoders.folder import read_json
 from retr.retrieval.errors import BadInput, Damaged, NotFound
 
 VOCABULARIES = Path(__file__).parent / "vocabularies"
+TEXTS_AT_ONCE = 256
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -59,16 +63,26 @@ def read_tokenizer(folder: Path, max_tokens: int, *, lowercase: bool = False) ->
     return tokenizer, _sha256(path)
 
 
-def tokenize(tokenizer: Any, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[Any]:
-    """One `tokenizers.Encoding` a text or pair; BadInput for what is not text."""
-    if isinstance(texts, str):
-        raise BadInput(f"A list of texts is needed; got one text, {texts[:40]!r}. Put it into a list.")
+def tokenize(tokenizer: Any, texts: Sequence[Any], prompt: str = "") -> list[Any]:
+    """One `tokenizers.Encoding` a text (after the prompt) or pair; BadInput for what is not text."""
     try:
-        encodings: list[Any] = tokenizer.encode_batch_fast(list(texts))
+        encodings: list[Any] = tokenizer.encode_batch_fast([prompt + text for text in texts] if prompt else list(texts))
     except (TypeError, UnicodeEncodeError):
         bad = next((text for text in texts if not _is_text(text)), None)
         raise BadInput(f"Texts must be strings of valid Unicode; got {str(bad)[:40]!a}. Clean it first.") from None
     return encodings
+
+
+def token_ids(tokenizer: Any, texts: Sequence[str], prompt: str) -> list[NDArray[np.int32]]:
+    """The token numbers of each text after the prompt; a few texts at a time, since the tokenizer's own results are large."""
+    parts = (texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE))
+    return [np.array(encoding.ids, np.int32) for part in parts for encoding in tokenize(tokenizer, part, prompt)]
+
+
+def check_list(texts: Sequence[str]) -> None:
+    """BadInput for one text in the place of a list: its letters would be taken for texts."""
+    if isinstance(texts, str):
+        raise BadInput(f"A list of texts is needed; got one text, {texts[:40]!r}. Put it into a list.")
 
 
 def _is_text(text: object) -> bool:

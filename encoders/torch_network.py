@@ -1,5 +1,6 @@
 """Models outside of BERT's family, by torch and transformers; needs `retr[train]`."""
 
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,5 +44,5 @@ def open_torch(path: Path, *, classifier: bool) -> TorchNetwork:
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
         raise RetrError(f"transformers cannot load {path}: {reason}") from None
-    names = model.eval().float().forward.__code__.co_varnames
+    names = inspect.signature(model.eval().float().forward).parameters
     return TorchNetwork(model, classifier, frozenset(names))

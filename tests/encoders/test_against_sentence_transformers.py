@@ -15,7 +15,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 
-TEXTS = ["the red fish swims", "", "a", "stone falls from the blue sky in cold water", "zzz " * 40, "the red fish swims"]
+TEXTS = [
+    "the red fish swims",
+    "",
+    "a",
+    "stone falls from the blue sky in cold water",
+    "zzz " * 40,
+    "the red fish swims",
+]
 FAMILIES = ["bert", "roberta", "xlm-roberta", "mpnet", "distilbert"]
 POOLINGS = ["cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"]
 
