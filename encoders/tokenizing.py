@@ -74,7 +74,7 @@ def tokenize(tokenizer: Any, texts: Sequence[Any], prompt: str = "") -> list[Any
 
 
 def token_ids(tokenizer: Any, texts: Sequence[str], prompt: str) -> list[NDArray[np.int32]]:
-    """The token numbers of each text after the prompt; a few texts at a time, since the tokenizer's own results are large."""
+    """The token numbers of each text after the prompt, a few texts at a time: the tokenizer's own results are large."""
     parts = (texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE))
     return [np.array(encoding.ids, np.int32) for part in parts for encoding in tokenize(tokenizer, part, prompt)]
 
