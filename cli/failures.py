@@ -12,6 +12,9 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 """Exit code when the reader of our output went away, as shells use it (128 + SIGPIPE)."""
 
+LONGEST_LINE = 1000
+"""Characters of a message; a longer one, with a path of thousands say, is shortened in the middle."""
+
 REMEDIES = {
     errno.ENOSPC: "Free some space, or put the index on another disk; what was committed is safe.",
     errno.EDQUOT: "Your disk quota is used up: free some space; what was committed is safe.",
@@ -45,7 +48,8 @@ def _system(error: OSError) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 3 :]}"
 
 
 def report(line: str, error: Exception | None = None) -> None:

@@ -1,6 +1,7 @@
 """`retr index`: files, tables and folders into an index."""
 
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,9 +10,10 @@ import typer
 from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, QuietOption
 
 if TYPE_CHECKING:
+    from retr.cli.progress import Progress
     from retr.index.collection import Collection
     from retr.index.writing import AddReport
-    from retr.retrieval.corpus import ReadReport, ReadSettings
+    from retr.retrieval.corpus import ReadReport
     from retr.retrieval.records import Document
 
 _READING = "Reading"
@@ -88,8 +90,9 @@ def index(
 
     Interrupted, it goes on where it stopped when the same command is given again.
     """
+    from retr.cli.progress import Progress
     from retr.index.settings import WriteSettings
-    from retr.retrieval.corpus import ReadReport, ReadSettings
+    from retr.retrieval.corpus import ReadReport, ReadSettings, read_documents
 
     settings = ReadSettings(
         text_field=text_field,
@@ -104,10 +107,14 @@ def index(
         on_error=_on_error(on_error),
     )
     chosen = _sources(sources, sample=sample)
-    collection = _opened(index, encoder=encoder, tokens=chunk_tokens, overlap=chunk_overlap, language=language)
     report = ReadReport()
     writing = WriteSettings(commit_seconds=commit_seconds, on_duplicate=settings.on_error, mirror=mirror)
-    added = collection.add(_stream(chosen, settings, report, quiet=quiet), settings=writing)
+    with Progress("indexed", quiet=quiet) as progress:
+        # The first document is read before an index is made, so that a mistyped source leaves nothing behind.
+        documents = _counted(read_documents(chosen, settings, report), report, progress)
+        first = list(islice(documents, 1))
+        collection = _opened(index, encoder=encoder, tokens=chunk_tokens, overlap=chunk_overlap, language=language)
+        added = collection.add(chain(first, documents), settings=writing)
     _say(collection, added, report, as_json=json)
 
 
@@ -120,9 +127,8 @@ def _on_error(value: str) -> Any:
 
 
 def _sources(sources: list[str] | None, *, sample: bool) -> list[str]:
-    from retr.retrieval.sample import sample_folder
-
     from retr.retrieval.errors import BadInput
+    from retr.retrieval.sample import sample_folder
 
     chosen = [*(sources or []), *([str(sample_folder())] if sample else [])]
     if not chosen:
@@ -148,10 +154,9 @@ def _opened(
 def _create(
     folder: Path, *, encoder: str | None, tokens: int | None, overlap: int | None, language: str | None
 ) -> "Collection":
-    from retr.retrieval.chunking import ChunkSettings
-
     from retr.index.settings import CollectionSettings
     from retr.opening import DEFAULT_ENCODER, create
+    from retr.retrieval.chunking import ChunkSettings
 
     chunk = ChunkSettings(max_tokens=tokens, **({} if overlap is None else {"overlap": overlap}))
     settings = CollectionSettings(chunk=chunk, **({} if language is None else {"language": language}))
@@ -179,20 +184,17 @@ def _check_same(collection: "Collection", **asked: Any) -> None:
             )
 
 
-def _stream(sources: list[str], settings: "ReadSettings", report: "ReadReport", *, quiet: bool) -> Iterator["Document"]:
-    from retr.cli.progress import Progress
-    from retr.retrieval.corpus import read_documents, total_bytes
-
-    size = total_bytes(sources, settings)
-    with Progress("indexed", quiet=quiet) as progress:
-        for document in read_documents(sources, settings, report):
-            yield document
-            if size and report.bytes:
-                progress.total = max(progress.done + 1, round((progress.done + 1) * size / min(report.bytes, size)))
-            progress.advance()
-            if report.problems:
-                progress.note(skipped=report.skipped)
-        progress.total = progress.done
+def _counted(documents: Iterator["Document"], report: "ReadReport", progress: "Progress") -> Iterator["Document"]:
+    """The documents themselves; how many there will be is reckoned from the bytes read so far."""
+    for document in documents:
+        done = progress.done + 1
+        if report.bytes_total and report.bytes:
+            progress.total = max(done, round(done * report.bytes_total / min(report.bytes, report.bytes_total)))
+        progress.advance()
+        if report.skipped:
+            progress.note(skipped=report.skipped)
+        yield document
+    progress.total = progress.done
 
 
 def _say(collection: "Collection", added: "AddReport", read: "ReadReport", *, as_json: bool) -> None:
@@ -203,15 +205,15 @@ def _say(collection: "Collection", added: "AddReport", read: "ReadReport", *, as
     problems = [str(problem) for problem in read.problems] + added.problems
     skipped = read.skipped + added.duplicates
     if as_json:
-        counts = {**asdict(added), "problems": problems, "skipped": skipped, "ignored": dict(read.ignored)}
-        emit_json({"index": collection.folder, "documents": len(collection), **counts})
+        counts = {**asdict(added), "problems": problems, "skipped": skipped, "repaired": read.repaired}
+        emit_json({"index": collection.folder, "documents": len(collection), **counts, "ignored": dict(read.ignored)})
         return
-    for problem in problems:
+    for problem in [*problems, *map(str, read.notes)]:
         warn(problem)
-    if skipped > len(problems):
-        warn(f"and {skipped - len(problems)} more records were skipped")
-    for suffix, count in sorted(read.ignored.items()):
-        warn(f"{count} files ending in {suffix or 'nothing'} were left out: no reader for them")
+    if skipped + read.repaired > len(problems):
+        warn(f"{skipped:,} records skipped and {read.repaired:,} repaired; the first {len(problems)} are named above")
+    if read.ignored:
+        warn(read.ignored_text())
     changes = (
         (added.added, "added"),
         (added.updated, "updated"),

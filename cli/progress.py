@@ -54,7 +54,7 @@ class Progress:
         self._ended = True
         if self._bar is not None:
             self._bar.stop()
-        if not self.quiet:
+        if not self.quiet and (complete or self.done):
             self._write(self.summary() if complete else f"{self.summary()} (stopped)")
 
     def __enter__(self) -> Self:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from retr.retrieval.chunking import Chunker, ChunkSettings, page_of
-from retr.retrieval.rerank import rerank as rerank_hits
 
 from retr.index.fsio import Disk
 from retr.index.generations import collect_garbage
@@ -17,14 +15,16 @@ from retr.index.lexical import analyzer
 from retr.index.lock import WriterLock
 from retr.index.manifest import EncoderFacts, Manifest, check_new_folder, write_current
 from retr.index.searching import Ranked, Searcher, check_query
-from retr.index.settings import CollectionSettings, SearchSettings, WriteSettings, check_k
+from retr.index.settings import CollectionSettings, Mode, SearchSettings, WriteSettings, check_k
 from retr.index.snapshot import Snapshot, open_snapshot
 from retr.index.snippets import SNIPPET_CHARACTERS, Snippet, snippet
 from retr.index.writing import AddReport, Writer
+from retr.retrieval.chunking import Chunker, ChunkSettings, page_of
 from retr.retrieval.embeddings import Vectors
 from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.protocols import Encoder, Scorer, TokenAware
 from retr.retrieval.records import Document, Hit
+from retr.retrieval.rerank import rerank as rerank_hits
 
 GOLDEN_TEXT = "A golden text: the vector of this sentence tells one encoder from another."
 
@@ -55,8 +55,9 @@ class Collection:
         disk.make_folder(folder)
         with WriterLock(folder):
             check_new_folder(folder)
-            facts = None if encoder is None else _facts(encoder, spec)
             chosen = settings or CollectionSettings()
+            _make_chunker(chosen.chunk, encoder)
+            facts = None if encoder is None else _facts(encoder, spec)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             write_current(disk, folder, Manifest(1, facts, asdict(chosen), now))
         return cls(open_snapshot(folder), lambda _: _given(encoder), disk=disk)
@@ -141,9 +142,7 @@ class Collection:
     @cached_property
     def _chunker(self) -> Chunker:
         settings = ChunkSettings(**self.manifest.settings["chunk"])
-        if self.manifest.encoder is not None and isinstance(self.encoder, TokenAware):
-            return Chunker(settings, self.encoder.tokenizer, self.encoder.max_tokens)
-        return Chunker(settings)
+        return _make_chunker(settings, self.encoder if self.manifest.encoder is not None else None)
 
     def get(self, ids: Iterable[str]) -> list[Document]:
         """The documents with these ids, in the order given; unknown ids are left out."""
@@ -186,14 +185,17 @@ class Collection:
         k: int = 10,
         *,
         where: str | None = None,
-        mode: str | None = None,
+        mode: Mode | None = None,
         rerank: Scorer | None = None,
         settings: SearchSettings | None = None,
     ) -> list[Hit]:
         """The k best hits. `where` and `mode` are short for the same fields of `settings`."""
         chosen = settings or SearchSettings()
-        changes = {name: value for name, value in (("where", where), ("mode", mode)) if value is not None}
-        return self.search_many([query], k, settings=replace(chosen, **changes), rerank=rerank)[0]
+        if where is not None:
+            chosen = replace(chosen, where=where)
+        if mode is not None:
+            chosen = replace(chosen, mode=mode)
+        return self.search_many([query], k, settings=chosen, rerank=rerank)[0]
 
     def search_many(
         self,
@@ -257,11 +259,17 @@ class Collection:
         return hits
 
 
+def _make_chunker(settings: ChunkSettings, encoder: Encoder | None) -> Chunker:
+    if isinstance(encoder, TokenAware):
+        return Chunker(settings, encoder.tokenizer, encoder.max_tokens)
+    return Chunker(settings)
+
+
 def _facts(encoder: Encoder, spec: str) -> EncoderFacts:
     golden = encoder.encode_documents([GOLDEN_TEXT])
     if not isinstance(golden, Vectors):
         raise BadInput("This encoder gives one vector a token; a late-interaction index is needed for it.")
-    describe = getattr(encoder, "describe", dict)()
+    describe: dict[str, Any] = getattr(encoder, "describe", dict)()
     kind = type(encoder)
     return EncoderFacts(
         spec=spec or f"{kind.__module__}:{kind.__qualname__}",

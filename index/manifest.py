@@ -100,7 +100,7 @@ def read_current(folder: Path) -> Manifest:
     """The live manifest. NotFound where there is no index, Damaged where there was one."""
     try:
         words = (folder / CURRENT).read_text("ascii").split()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise _no_current(folder) from None
     except UnicodeDecodeError:
         words = []

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from retr.retrieval.fusion import METHODS, Fused
 
 from retr.index.settings import SearchSettings
 from retr.index.snapshot import Snapshot
 from retr.retrieval.embeddings import Vectors
 from retr.retrieval.errors import BadInput
+from retr.retrieval.fusion import METHODS, Fused
 
 MAX_QUERY_CHARACTERS = 65_536
 
@@ -128,6 +128,8 @@ class Searcher:
         return Leg(name, rows[first], scores[first], keys[first])
 
     def _rank(self, text: str, legs: list[Leg]) -> list[Ranked]:
+        if not legs:
+            return []
         if len(legs) == 1:
             leg = legs[0]
             return [
@@ -138,6 +140,7 @@ class Searcher:
 
     def _fuse(self, legs: list[Leg]) -> list[Fused]:
         weights = dict(zip(("dense", "lexical"), self._settings.weights, strict=True))
+        weights = {leg.name: weights[leg.name] for leg in legs}
         runs = {
             leg.name: [(int(key), float(score)) for key, score in zip(leg.keys, leg.scores, strict=True)]
             for leg in legs

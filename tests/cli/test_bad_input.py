@@ -1,0 +1,399 @@
+"""Whatever is wrong with the input: one clear line, exit code 1, never a traceback; each case is a real process."""
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PATH": os.environ["PATH"]}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A situation in a folder, the command in it, and what the one line must say."""
+
+    name: str
+    says: str
+    command: list[str]
+    prepare: Callable[[Path], object] = lambda folder: None
+
+
+def file(name: str, content: str | bytes) -> Callable[[Path], object]:
+    def write(folder: Path) -> None:
+        data = content.encode() if isinstance(content, str) else content
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+    return write
+
+
+def rows(*records: object) -> str:
+    return "".join(record if isinstance(record, str) else json.dumps(record) + "\n" for record in records)
+
+
+def parquet(columns: dict[str, list[object]]) -> Callable[[Path], object]:
+    def write(folder: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table(columns), folder / "t.parquet")
+
+    return write
+
+
+def pdf(*, encrypted: bool) -> Callable[[Path], object]:
+    def write(folder: Path) -> None:
+        from pypdf import PdfWriter
+
+        writer = PdfWriter()
+        writer.add_blank_page(100, 100)
+        if encrypted:
+            writer.encrypt("secret", algorithm="RC4-128")
+        writer.write(folder / "p.pdf")
+
+    return write
+
+
+def retr(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**ENVIRONMENT, "RETR_CACHE_DIR": str(folder / "cache"), "HOME": str(folder)}
+    return subprocess.run(
+        [sys.executable, "-m", "retr", *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def indexed(folder: Path) -> None:
+    """A small lexical index in folder/ix, and its documents in good.jsonl."""
+    file("good.jsonl", rows({"id": "a", "text": "red fish", "year": 2020}, {"id": "b", "text": "blue bird"}))(folder)
+    done = retr(folder, "index", "good.jsonl", "--index", "ix", "--encoder", "none")
+    assert done.returncode == 0, done.stderr
+
+
+def with_index(change: Callable[[Path], object] = lambda folder: None) -> Callable[[Path], object]:
+    def prepare(folder: Path) -> None:
+        indexed(folder)
+        change(folder)
+
+    return prepare
+
+
+def damage(pattern: str, change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    def apply(folder: Path) -> None:
+        path = sorted((folder / "ix").glob(pattern))[-1]
+        path.write_bytes(change(path.read_bytes()))
+
+    return with_index(apply)
+
+
+def flip(data: bytes) -> bytes:
+    return data[:-9] + bytes([data[-9] ^ 4]) + data[-8:]
+
+
+def index(source: str, *more: str) -> list[str]:
+    return ["index", source, "--index", "new", "--encoder", "none", *more]
+
+
+def search(*more: str) -> list[str]:
+    return ["search", "--index", "ix", *more]
+
+
+BAD_ENCODER = [
+    Case("kind", "No encoder named 'hash'. Known: bi", ["index", "good.txt", "-i", "new", "--encoder", "hash=x"]),
+    Case("name", "no-such-model", ["index", "good.txt", "-i", "new", "--encoder", "./no-such-model"]),
+    Case(
+        "empty folder",
+        "empty-model",
+        ["index", "good.txt", "-i", "new", "--encoder", "./empty-model"],
+        lambda folder: (folder / "empty-model").mkdir(),
+    ),
+    Case(
+        "damaged weights",
+        "model.safetensors",
+        ["index", "good.txt", "-i", "new", "--encoder", "./m"],
+        lambda folder: [
+            file("m/config.json", '{"model_type": "bert"}')(folder),
+            file("m/model.safetensors", b"junk" * 10)(folder),
+            file("m/tokenizer.json", "{}")(folder),
+        ],
+    ),
+    Case("module", "No module 'nowhere'", ["index", "good.txt", "-i", "new", "--encoder", "nowhere:Class=x"]),
+    Case("attribute", "has no 'Nothing'", ["index", "good.txt", "-i", "new", "--encoder", "json:Nothing=x"]),
+    Case("form", "not of the form", ["index", "good.txt", "-i", "new", "--encoder", "bi="]),
+]
+
+READING = [
+    Case("no source", "Nothing to index", ["index", "--index", "new"]),
+    Case("missing file", "goood.txt", index("goood.txt")),
+    Case("missing folder", "no/such/folder", index("no/such/folder")),
+    Case("empty file", "empty", index("e.txt"), file("e.txt", "")),
+    Case("blank file", "empty text", index("e.txt"), file("e.txt", " \n\n ")),
+    Case("empty folder", "nothing", index("d"), lambda folder: (folder / "d").mkdir()),
+    Case("folder of other files", ".png", index("d"), file("d/x.png", b"\x89PNG")),
+    Case("unknown suffix", ".xyz", index("x.xyz"), file("x.xyz", "text")),
+    Case("binary junk", "j.txt", index("j.txt"), file("j.txt", bytes(range(256)) * 9)),
+    Case("NUL bytes", "n.txt", index("n.txt"), file("n.txt", b"some\0text\0here")),
+    Case(
+        "bad UTF-8",
+        "u.jsonl:2",
+        index("u.jsonl"),
+        file("u.jsonl", b'{"id":"a","text":"ok"}\n{"id":"b","text":"\xff\xfe"}\n'),
+    ),
+    Case(
+        "wrong encoding",
+        "w.txt",
+        index("w.txt", "--encoding", "utf-8"),
+        file("w.txt", "caf\xe9 cr\xe8me".encode("latin-1")),
+    ),
+    Case("unknown encoding", "klingon", index("good.txt", "--encoding", "klingon")),
+    Case("broken JSON", "b.jsonl:2", index("b.jsonl"), file("b.jsonl", rows({"id": "a", "text": "x"}, '{"id": \n'))),
+    Case("JSON of another shape", "l.jsonl:1", index("l.jsonl"), file("l.jsonl", "[1, 2]\n")),
+    Case("JSON list cut off", "c.json", index("c.json"), file("c.json", '[{"id": "a", "text": "x"}, {"id"')),
+    Case("no text field", "headline", index("t.jsonl"), file("t.jsonl", rows({"id": "a", "headline": "x"}))),
+    Case(
+        "wrong text field",
+        "bodi",
+        index("t.jsonl", "--text-field", "bodi"),
+        file("t.jsonl", rows({"id": "a", "body": "x"})),
+    ),
+    Case(
+        "wrong id field", "key", index("t.jsonl", "--id-field", "key"), file("t.jsonl", rows({"id": "a", "text": "x"}))
+    ),
+    Case("empty id", "t.jsonl:1", index("t.jsonl"), file("t.jsonl", rows({"id": "", "text": "x"}))),
+    Case("long id", "512", index("t.jsonl"), file("t.jsonl", rows({"id": "x" * 600, "text": "x"}))),
+    Case("text of another type", "t.jsonl:1", index("t.jsonl"), file("t.jsonl", rows({"id": "a", "text": ["x"]}))),
+    Case(
+        "empty text",
+        "t.jsonl:2",
+        index("t.jsonl"),
+        file("t.jsonl", rows({"id": "a", "text": "x"}, {"id": "b", "text": ""})),
+    ),
+    Case("null text", "t.jsonl:1", index("t.jsonl"), file("t.jsonl", rows({"id": "a", "text": None}))),
+    Case(
+        "duplicate ids",
+        "'a' comes twice",
+        index("t.jsonl"),
+        file("t.jsonl", rows({"id": "a", "text": "x"}, {"id": "a", "text": "y"})),
+    ),
+    Case("lone surrogate", "surrogate", index("t.jsonl"), file("t.jsonl", '{"id": "a", "text": "\\ud800"}\n')),
+    Case(
+        "huge line", "t.jsonl:1", index("t.jsonl"), file("t.jsonl", '{"id": "a", "text": "' + "x" * (65 << 20) + '"}')
+    ),
+    Case("huge text", "t.txt", index("t.txt"), file("t.txt", "word " * (3 << 20))),
+    Case("CSV without the column", "titel", index("t.csv"), file("t.csv", "id,titel\n1,x\n")),
+    Case("CSV with a cell too many", "t.csv:3", index("t.csv"), file("t.csv", "id,text\n1,x\n2,y,z\n")),
+    Case("CSV with a cell too few", "t.csv:3", index("t.csv"), file("t.csv", "id,text\n1,x\n2\n")),
+    Case("empty CSV", "t.csv", index("t.csv"), file("t.csv", "")),
+    Case("damaged gzip", "t.jsonl.gz", index("t.jsonl.gz"), file("t.jsonl.gz", b"\x1f\x8bjunk")),
+    Case("gzip cut off", "t.jsonl.gz", index("t.jsonl.gz"), file("t.jsonl.gz", gzip.compress(os.urandom(4000))[:-600])),
+    Case("gzip bomb", "t.txt.gz", index("t.txt.gz"), file("t.txt.gz", gzip.compress(b"x" * (1 << 28)))),
+    Case("damaged Parquet", "t.parquet", index("t.parquet"), file("t.parquet", b"PAR1 not really PAR1")),
+    Case("Parquet without text", "t.parquet", index("t.parquet"), parquet({"id": ["a"], "n": [1]})),
+    Case("Parquet without rows", "t.parquet", index("t.parquet"), parquet({"id": [], "text": []})),
+    Case("damaged PDF", "p.pdf", index("p.pdf"), file("p.pdf", b"%PDF-1.7 junk")),
+    Case("scanned PDF", "p.pdf", index("p.pdf"), pdf(encrypted=False)),
+    Case("encrypted PDF", "p.pdf", index("p.pdf"), pdf(encrypted=True)),
+    Case("HTML without text", "h.html", index("h.html"), file("h.html", "<html><script>x()</script></html>")),
+    Case("BEIR corpus of another shape", "corpus.jsonl:1", index("d"), file("d/corpus.jsonl", '"text"\n')),
+    Case("unknown format", "No format named 'docs'", index("good.txt", "--format", "docs")),
+    Case("unknown on-error", "No --on-error named 'ignore'", index("good.txt", "--on-error", "ignore")),
+    Case("long delimiter", "delimiter", index("good.txt", "--delimiter", "ab")),
+    Case("a pattern that fits nothing", "nothing", index("d", "--include", "*.md"), file("d/a.txt", "x")),
+    Case("name too long", "name too long", index("x" * 5000)),
+]
+
+MAKING = [
+    Case("too few tokens", "at least 8", index("good.txt", "--chunk-tokens", "3")),
+    Case("too much overlap", "at most half", index("good.txt", "--chunk-tokens", "20", "--chunk-overlap", "15")),
+    Case("language", "No stemmer for the language 'elvish'", index("good.txt", "--language", "elvish")),
+    Case("index is a file", "is a file", ["index", "good.txt", "--index", "good.txt"]),
+    Case("index folder in use", "holds other files", ["index", "good.txt", "--index", "d"], file("d/letter.txt", "x")),
+    Case("another encoder", "--encoder none, not ./m", ["index", "good.txt", "-i", "ix", "--encoder", "./m"], indexed),
+    Case(
+        "another size",
+        "--chunk-tokens None, not 64",
+        ["index", "good.txt", "-i", "ix", "--chunk-tokens", "64"],
+        indexed,
+    ),
+    Case("nothing to delete", "Nothing to delete", ["delete", "-i", "ix"], indexed),
+    Case("no ids file", "ids.txt", ["delete", "-i", "ix", "--ids-file", "ids.txt"], indexed),
+]
+
+SEARCHING = [
+    Case("no index", "No index at 'ix'", search("red")),
+    Case("index is a file", "is a file", search("red"), file("ix", "x")),
+    Case("no query", "No query", search(), indexed),
+    Case("blank query", "query is empty", search(" "), indexed),
+    Case("k", "k must be", search("red", "-k", "0"), indexed),
+    Case("mode", "No search mode named 'fuzzy'", search("red", "--mode", "fuzzy"), indexed),
+    Case("no vectors", "--encoder none", search("red", "--mode", "dense"), indexed),
+    Case("filter syntax", "year", search("red", "--where", "year >>= 2"), indexed),
+    Case("filter cut off", "end", search("red", "--where", "year = 2020 and"), indexed),
+    Case("filter injection", "wrong at character 4", search("red", "--where", "1=1; DROP TABLE x"), indexed),
+    Case("fusion", "No fusion method named 'sum'", search("red", "--fusion", "sum"), indexed),
+    Case("weights", "two numbers", search("red", "--weights", "1"), indexed),
+    Case("negative weights", "at least 0", search("red", "--weights=-1,1"), indexed),
+    Case("depth", "depth must be", search("red", "--depth", "0"), indexed),
+    Case("queries alone", "go together", search("--queries", "q.txt"), indexed),
+    Case("no queries file", "q.txt", search("--queries", "q.txt", "--run", "r.trec"), indexed),
+    Case(
+        "broken queries",
+        "q.jsonl:1",
+        search("--queries", "q.jsonl", "--run", "r.trec"),
+        with_index(file("q.jsonl", "{\n")),
+    ),
+    Case(
+        "run in no folder",
+        "no/r.trec",
+        search("--queries", "q.txt", "--run", "no/r.trec"),
+        with_index(file("q.txt", "red\n")),
+    ),
+    Case("scorer kind", "No scorer named 'best'", search("red", "--rerank", "best=x"), indexed),
+    Case("scorer folder", "no-such-folder", search("red", "--rerank", "cross=./no-such-folder"), indexed),
+]
+
+DAMAGED = [
+    Case(
+        "pointer lost",
+        "lost its CURRENT",
+        search("red"),
+        with_index(lambda folder: (folder / "ix" / "CURRENT").unlink()),
+    ),
+    Case("pointer damaged", "CURRENT", search("red"), damage("CURRENT", lambda data: b"\xffjunk")),
+    Case(
+        "manifest lost",
+        "missing",
+        search("red"),
+        with_index(lambda folder: (folder / "ix" / "manifest-000002.json").unlink()),
+    ),
+    Case("manifest changed", "SHA-256", search("red"), damage("manifest-*.json", lambda data: data + b" ")),
+    Case(
+        "documents one byte short",
+        "documents.parquet",
+        search("red"),
+        damage("segments/*/documents.parquet", lambda data: data[:-1]),
+    ),
+    Case("passages flipped", "passages.npy", search("red"), damage("segments/*/passages.npy", flip)),
+    Case("postings flipped", ".idx", search("red"), damage("lexical/*/*.idx", flip)),
+    Case("folder of another program", "No index at", ["info", "-i", "d"], file("d/notes.txt", "x")),
+]
+
+EVALUATING = [
+    Case("no run", "r.trec", ["eval", "--run", "r.trec", "--qrels", "q.tsv"], file("q.tsv", "q\t0\td\t1\n")),
+    Case(
+        "broken run",
+        "r.trec:1",
+        ["eval", "--run", "r.trec", "--qrels", "q.tsv"],
+        lambda f: [file("r.trec", "a b\n")(f), file("q.tsv", "q 0 d 1\n")(f)],
+    ),
+    Case(
+        "metric",
+        "No metric named",
+        ["eval", "--run", "r.trec", "--qrels", "q.tsv", "--metric", "beauty@3"],
+        lambda f: [file("r.trec", "q Q0 d 1 1.0 x\n")(f), file("q.tsv", "q 0 d 1\n")(f)],
+    ),
+]
+
+CASES = [
+    (group, case)
+    for group, cases in globals().copy().items()
+    if group.isupper() and isinstance(cases, list)
+    for case in cases
+]
+
+
+def expect_one_line(done: subprocess.CompletedProcess[str], says: str) -> None:
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 1, done
+    assert "Traceback" not in done.stderr
+    assert len(errors) == 1 and errors[0] == done.stderr.splitlines()[-1], done.stderr
+    assert says.lower() in errors[0].lower()
+    assert len(errors[0]) < 1200
+
+
+@pytest.mark.parametrize(("group", "case"), CASES, ids=[f"{group.lower()}-{case.name}" for group, case in CASES])
+def test_one_clear_line(group: str, case: Case, tmp_path: Path) -> None:
+    file("good.txt", "A good text.")(tmp_path)
+    case.prepare(tmp_path)
+    expect_one_line(retr(tmp_path, *case.command), case.says)
+    if group == "READING":
+        assert not (tmp_path / "new").exists() or retr(tmp_path, "check", "-i", "new").returncode == 0
+
+
+def test_there_are_enough_cases() -> None:
+    assert len(CASES) >= 60
+
+
+def test_an_unreadable_file_and_folder(tmp_path: Path) -> None:
+    file("d/secret.txt", "x")(tmp_path)
+    (tmp_path / "d" / "secret.txt").chmod(0)
+    expect_one_line(_without_privilege(tmp_path, "index", "d", "-i", "new", "--encoder", "none"), "secret.txt")
+    (tmp_path / "locked").mkdir(0o000)
+    expect_one_line(_without_privilege(tmp_path, "index", "locked", "-i", "new", "--encoder", "none"), "locked")
+    (tmp_path / "locked").chmod(0o700)
+
+
+def _without_privilege(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """As a user whom permissions bind: root is, once it has lost two capabilities."""
+    lead = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("run as root without setpriv: permissions bind nobody here")
+        powers = "-dac_override,-dac_read_search"
+        lead = ["setpriv", f"--bounding-set={powers}", f"--inh-caps={powers}"]
+    environment = {**ENVIRONMENT, "RETR_CACHE_DIR": str(folder / "cache")}
+    line = [*lead, sys.executable, "-m", "retr", *command]
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    records = [{"id": str(n), "text": f"text {n} " + os.urandom(300).hex()} for n in range(2000)]
+    file("many.jsonl", rows(*records))(tmp_path)
+    mounted = "mount -t tmpfs -o size=600k none disk && exec "
+    line = f'{mounted} "$0" -m retr index many.jsonl -i disk/ix --encoder none'
+    environment = {**ENVIRONMENT, "RETR_CACHE_DIR": str(tmp_path / "cache")}
+    lead = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
+    if shutil.which("unshare") is None or subprocess.run([*lead, "true"], capture_output=True).returncode:
+        pytest.skip("no mount namespaces here: a full disk cannot be made")
+    done = subprocess.run(
+        [*lead, "sh", "-c", line, sys.executable],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    expect_one_line(done, "No space left on device")
+
+
+def test_a_full_disk_under_the_run_file(tmp_path: Path) -> None:
+    indexed(tmp_path)
+    file("q.txt", "red\n")(tmp_path)
+    done = retr(tmp_path, "search", "-i", "ix", "--queries", "q.txt", "--run", "/dev/full")
+    expect_one_line(done, "No space left on device")
+
+
+def test_skipping_keeps_the_good_and_names_the_bad(tmp_path: Path) -> None:
+    good = [{"id": str(n), "text": f"text {n}"} for n in range(5)]
+    file("t.jsonl", rows(good[0], "{\n", good[1], {"id": "x"}, good[2], {"id": "0", "text": "again"}, *good[3:]))(
+        tmp_path
+    )
+    done = retr(tmp_path, "index", "t.jsonl", "-i", "ix", "--encoder", "none", "--on-error", "skip", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["documents"], said["added"], said["skipped"]) == (5, 5, 3)
+    assert [problem for problem in said["problems"] if "t.jsonl:2" in problem]
+    assert [problem for problem in said["problems"] if "t.jsonl:4" in problem]
+    assert [problem for problem in said["problems"] if "'0' comes twice" in problem]
