@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from retr.retrieval.errors import BadInput
+from retr.retrieval.packing import Piece, pack
 from retr.retrieval.records import Document, Passage
 
 MOST_TOKENS = 512
 """A passage's size when none is asked for and the encoder would read more: long passages blur what they are about."""
 
 WORDS_WITHOUT_TOKENIZER = 256
+PIECES_A_PASSAGE = 6
+LARGEST_PIECE = 32
+"""The splitter's pieces are at most a sixth of a passage and 32 tokens: about a sentence."""
+
 MARKDOWN = (".md", ".markdown")
 _KEPT_COUNTS = 200_000
 _KEPT_WORD_CHARACTERS = 64
@@ -81,23 +86,33 @@ class Chunker:
         return max(self._capacity - self._counter.exact([title])[0] - 1, self._capacity // 4, 1)
 
     def _spans(self, text: str, capacity: int, *, markdown: bool) -> list[tuple[int, int]]:
-        """Offsets of the passages. The splitter works with quick counts; what they were wrong about is cut again."""
-        pieces = self._cut(text, capacity, self._counter.quick, markdown=markdown)
-        sizes = self._counter.exact([piece for _, piece in pieces])
-        spans: list[tuple[int, int]] = []
-        for (start, piece), size in zip(pieces, sizes, strict=True):
-            again = [(0, piece)]
-            if size > capacity:
-                again = self._cut(piece, capacity, lambda part: self._counter.exact([part])[0], markdown=markdown)
-            spans += [(start + offset, start + offset + len(part)) for offset, part in again]
-        return spans
+        """Offsets of the passages: the splitter finds the seams with quick counts, packing chooses among them.
 
-    def _cut(self, text: str, capacity: int, count: Callable[[str], int], *, markdown: bool) -> list[tuple[int, str]]:
+        The counts of pieces need not add up to that of the whole; a passage that turns out too long is cut again.
+        """
+        overlap = min(self.settings.overlap, capacity // 2)
+        spans = pack(text, self._pieces(text, capacity, markdown=markdown), capacity, overlap)
+        sizes = self._counter.exact([text[start:end] for start, end in spans])
+        fitting: list[tuple[int, int]] = []
+        for (start, end), size in zip(spans, sizes, strict=True):
+            again = [(start, end)]
+            if size > capacity:
+                exact = self._cut(text[start:end], capacity, lambda part: self._counter.exact([part])[0], markdown)
+                again = [(start + offset, start + offset + len(part)) for offset, part in exact]
+            fitting += again
+        return fitting
+
+    def _pieces(self, text: str, capacity: int, *, markdown: bool) -> list[Piece]:
+        grain = max(1, min(capacity // PIECES_A_PASSAGE, LARGEST_PIECE))
+        cut = self._cut(text, grain, self._counter.quick, markdown)
+        sizes = self._counter.exact([piece for _, piece in cut])
+        return [Piece(start, start + len(piece), size) for (start, piece), size in zip(cut, sizes, strict=True)]
+
+    def _cut(self, text: str, capacity: int, count: Callable[[str], int], markdown: bool) -> list[tuple[int, str]]:
         from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
         kind = MarkdownSplitter if markdown else TextSplitter
-        splitter = kind.from_callback(count, capacity, overlap=min(self.settings.overlap, capacity // 2))
-        pieces: list[tuple[int, str]] = splitter.chunk_indices(text)
+        pieces: list[tuple[int, str]] = kind.from_callback(count, capacity).chunk_indices(text)
         return pieces
 
 

@@ -44,4 +44,6 @@ def unknown(what: str, name: str, known: Iterable[str]) -> NotFound:
 
 def missing_package(package: str, *, needed_for: str, extra: str) -> NotFound:
     """The error for an optional package that is not installed."""
-    return NotFound(f"{needed_for} needs the package {package!r}, which is not installed. Run: pip install 'retr[{extra}]'")
+    return NotFound(
+        f"{needed_for} needs the package {package!r}, which is not installed. Run: pip install 'retr[{extra}]'"
+    )

@@ -74,5 +74,7 @@ def check_id(id: str, what: str = "document id") -> str:
     except UnicodeEncodeError:
         raise BadInput(f"The {what} {id!r} is not valid Unicode (a lone surrogate). Clean it first.") from None
     if size > MAX_ID_BYTES:
-        raise BadInput(f"The {what} {id[:40]!r}… has {size} bytes; at most {MAX_ID_BYTES} are accepted. Shorten or hash it.")
+        raise BadInput(
+            f"The {what} {id[:40]!r}… has {size} bytes; at most {MAX_ID_BYTES} are accepted. Shorten or hash it."
+        )
     return id

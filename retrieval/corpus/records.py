@@ -104,7 +104,7 @@ def file_document(
     except BadInput as error:
         raise Rejected(str(error).rstrip(".")) from None
     check_text(title, settings, may_be_empty=True)
-    return Document(id, text, title or file.relative.rpartition("/")[2], metadata, {"path": file.shown})
+    return Document(id, text, title, metadata, {"path": file.shown})
 
 
 def check_text(text: str, settings: ReadSettings, *, may_be_empty: bool = False) -> None:
