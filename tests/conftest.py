@@ -10,7 +10,23 @@ import pytest
 
 DIM, WIDE, HEADS, LAYERS, TOKENS = 32, 48, 4, 2, 24
 PIECES = [*"abcdefghijklmnopqrstuvwxyz0123456789.,?", *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")]
-PIECES += ["the", "red", "blue", "fish", "swims", "in", "cold", "water", "a", "stone", "falls", "from", "sky", "query", ":"]
+PIECES += [
+    "the",
+    "red",
+    "blue",
+    "fish",
+    "swims",
+    "in",
+    "cold",
+    "water",
+    "a",
+    "stone",
+    "falls",
+    "from",
+    "sky",
+    "query",
+    ":",
+]
 
 BERT = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"]
 BERT += ["intermediate.dense", "output.dense"]
@@ -31,10 +47,16 @@ NAMES = {
 }
 HEADS_OF = {
     "bert": ["bert.pooler.dense", "classifier"],
-    "roberta": ["classifier.dense", "classifier.out_proj"],
+    **{name: ["classifier.dense", "classifier.out_proj"] for name in ("roberta", "xlm-roberta", "mpnet")},
     "distilbert": ["pre_classifier", "classifier"],
 }
-ARCHITECTURES = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "mpnet": "MPNet", "distilbert": "DistilBert"}
+ARCHITECTURES = {
+    "bert": "Bert",
+    "roberta": "Roberta",
+    "xlm-roberta": "XLMRoberta",
+    "mpnet": "MPNet",
+    "distilbert": "DistilBert",
+}
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
@@ -110,7 +132,9 @@ def write_tokenizer(folder: Path, family: str) -> None:
 
     rows = {piece: row for row, piece in enumerate(vocabulary(family))}
     tokenizer = Tokenizer(models.WordPiece(rows, unk_token="[UNK]"))
-    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]")])
+    tokenizer.add_special_tokens(
+        [AddedToken(name, special=True) for name in ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]")]
+    )
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     second = 1 if family == "bert" else 0
@@ -122,7 +146,12 @@ def write_tokenizer(folder: Path, family: str) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {f"{name.strip('[]').lower()}_token": name for name in ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]")}
     inputs = ["input_ids", "attention_mask", *(["token_type_ids"] if family == "bert" else [])]
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": TOKENS, "model_input_names": inputs, **names}
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": TOKENS,
+        "model_input_names": inputs,
+        **names,
+    }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
@@ -154,7 +183,12 @@ def make_bi(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         write_tokenizer(folder, family)
         kinds = ["Transformer", "Pooling", *(["Dense"] if dense else []), *(["Normalize"] if normalise else [])]
         modules = [
-            {"idx": n, "name": str(n), "path": f"{n}_{kind}" if n else "", "type": f"sentence_transformers.models.{kind}"}
+            {
+                "idx": n,
+                "name": str(n),
+                "path": f"{n}_{kind}" if n else "",
+                "type": f"sentence_transformers.models.{kind}",
+            }
             for n, kind in enumerate(kinds)
         ]
         write_json(folder / "modules.json", modules)

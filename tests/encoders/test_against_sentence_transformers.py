@@ -1,5 +1,6 @@
 """Folders encoded here and by sentence-transformers give the same vectors, for every family, pooling and prompt."""
 
+import json
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,6 +57,14 @@ def test_two_poolings_stand_side_by_side(make_bi: Any) -> None:
     assert_same(make_bi(pooling={"pooling_mode": ["cls", "mean"], "embedding_dimension": 32}))
 
 
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
+def test_every_activation_agrees(make_bi: Any, activation: str) -> None:
+    folder = make_bi(seed=7)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_act": activation}))
+    assert_same(folder)
+
+
 def test_prompts_go_before_the_text(make_bi: Any) -> None:
     assert_same(make_bi(settings={"prompts": {"query": "query: ", "document": "the "}}))
 
@@ -77,7 +86,7 @@ def test_dot_product_vectors_keep_their_length(make_bi: Any) -> None:
     assert load_encoder(str(folder)).similarity == "dot"
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_cross_encoders_give_the_same_logits(make_cross: Any, family: str) -> None:
     from sentence_transformers import CrossEncoder
 
