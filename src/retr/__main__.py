@@ -1,5 +1,5 @@
 """`python -m retr` is `retr`."""
 
-from retr.cli import main
+from retr.cli import run
 
-main()
+run()
