@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from retr.encoders.folder import Dense, ModelFolder, read_folder
+from retr.encoders.folder import Dense, ModelFolder, read_folder, reading
 from retr.encoders.folder_hashes import hashes
 from retr.encoders.graph import BUILDER
 from retr.encoders.models import MODELS
@@ -18,7 +18,7 @@ from retr.encoders.pooling import pool, unit
 from retr.encoders.session import equal_lengths, on_all_cores
 from retr.encoders.tokenizing import check_list, read_tokenizer, token_ids
 from retr.retrieval.embeddings import Floats, Vectors
-from retr.retrieval.errors import BadInput, unknown
+from retr.retrieval.errors import BadInput, RetrError, unknown
 from retr.retrieval.protocols import Similarity
 
 
@@ -100,11 +100,14 @@ def load(source: str) -> BiEncoder:
         return minilm.load(MODELS[source])
     path = Path(source).expanduser()
     if path.is_dir():
-        return load_folder(path)
+        with reading(path):
+            return load_folder(path)
     if path.exists():
         raise BadInput(f"{source} is a file; give the folder of a model, such as sentence-transformers saves.")
     if hub.is_hub_name(source):
-        return load_folder(hub.fetch(source), name=source)
+        path = hub.fetch(source)
+        with reading(path):
+            return load_folder(path, name=source)
     raise unknown("model or model folder", source, MODELS)
 
 
@@ -163,7 +166,9 @@ def _dim(network: Network, tokenizer: Any, head: Head) -> int:
     ids = np.array([tokenizer.encode("a").ids], np.int64)
     try:
         return int(head(network(ids, np.zeros_like(ids)), 0).shape[1])
-    except Exception as error:  # ONNX Runtime's, torch's and numpy's errors share no base
+    except RetrError:
+        raise
+    except Exception as error:  # torch's and numpy's errors share no base
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"The model folder's parts do not fit together ({reason}). Get the folder again.") from None
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from retr.encoders.families import Head
-from retr.encoders.folder import max_tokens, onnx_file, read_json
+from retr.encoders.folder import max_tokens, onnx_file, read_json, reading
 from retr.encoders.folder_hashes import hashes
 from retr.encoders.graph import BUILDER
 from retr.encoders.network import Network
@@ -74,11 +74,14 @@ def load(source: str) -> CrossEncoder:
 
     path = Path(source).expanduser()
     if path.is_dir():
-        return load_folder(path)
+        with reading(path):
+            return load_folder(path)
     if path.exists():
         raise BadInput(f"{source} is a file; give the folder of a cross-encoder.")
     if hub.is_hub_name(source):
-        return load_folder(hub.fetch(source), name=source)
+        path = hub.fetch(source)
+        with reading(path):
+            return load_folder(path, name=source)
     raise NotFound(f"No cross-encoder folder {source!r}. Give a folder, or a hub name such as organisation/name.")
 
 

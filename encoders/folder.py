@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,20 @@ def read_folder(path: Path) -> ModelFolder:
         max_tokens=max_tokens(path, config, text_settings.get("max_seq_length")),
         lowercase=bool(text_settings.get("do_lower_case", False)),
     )
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Around the loading of a model folder: what cannot be read, or says what makes no sense, is one line."""
+    try:
+        yield
+    except OSError as error:
+        raise NotFound(f"{path} cannot be read ({error.strerror or error}). Check the folder and its rights.") from None
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Damaged(
+            f"{path} has settings that make no sense ({type(error).__name__}: {reason}). Get it again."
+        ) from None
 
 
 def read_json(path: Path, *, missing: dict[str, Any] | None = None) -> Any:

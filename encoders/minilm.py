@@ -15,6 +15,7 @@ from retr.encoders.onnx_wire import Array, read_tensors
 from retr.encoders.tokenizing import VOCABULARIES, bert_tokenizer
 from retr.encoders.weights import Layer, Linear, Norm, Table, Transformer
 from retr.retrieval.errors import Damaged, NotFound
+from retr.retrieval.stamps import sha256_of
 
 VERSION = 1
 """Raised whenever the same file would give other vectors; part of the fingerprint."""
@@ -32,7 +33,7 @@ def load(model: Model) -> BiEncoder:
     linears = int8_kind()
     identity = {
         "weights": {model.file: model.sha256},
-        "tokenizer": model.vocabulary,
+        "tokenizer": sha256_of(vocabulary),
         "precision": "int8",
         "builder": [BUILDER, VERSION],
         "pooling": "mean",

@@ -18,7 +18,8 @@ ONE_TEXT = 0
 """A budget of no tokens: every text runs alone."""
 
 KNOWN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-STATES = ("last_hidden_state", "token_embeddings", "logits")
+STATES = ("last_hidden_state", "token_embeddings")
+LOGITS = ("logits",)
 
 
 class Network(Protocol):
@@ -46,7 +47,14 @@ class OnnxNetwork:
     def __call__(self, ids: Ids, segments: Ids) -> Floats:
         """One run; no token is padding, so the mask is all ones."""
         given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": segments}
-        states: Floats = self.session.run([self.output], {name: given[name] for name in self.inputs})[0]
+        try:
+            states: Floats = self.session.run([self.output], {name: given[name] for name in self.inputs})[0]
+        except Exception as error:  # ONNX Runtime's own exceptions share no public base
+            reason = " ".join(str(error).split())[:200]
+            raise BadInput(
+                f"The model fails on a text of {ids.shape[1]} tokens ({reason}). "
+                "Its tokenizer and weights may be of two models; get it again."
+            ) from None
         return states
 
 
@@ -56,7 +64,7 @@ def open_built(model: BuiltModel, budget: int) -> OnnxNetwork:
     return OnnxNetwork(session, tuple(item.name for item in session.get_inputs()), "last_hidden_state", budget)
 
 
-def open_file(path: Path) -> OnnxNetwork:
+def open_file(path: Path, *, classifier: bool) -> OnnxNetwork:
     """The network of a user's ONNX file. Every text runs alone: the file may quantise or normalise over a batch."""
     session = open_session(path)
     inputs = tuple(item.name for item in session.get_inputs())
@@ -64,7 +72,8 @@ def open_file(path: Path) -> OnnxNetwork:
     if strange or "input_ids" not in inputs:
         raise BadInput(f"{path} has the inputs {', '.join(inputs)}; accepted are {', '.join(KNOWN_INPUTS)}.")
     outputs = [item.name for item in session.get_outputs()]
-    for name in STATES:
+    wanted = LOGITS if classifier else STATES
+    for name in wanted:
         if name in outputs:
             return OnnxNetwork(session, inputs, name)
-    raise BadInput(f"{path} has the outputs {', '.join(outputs)}; one of {', '.join(STATES)} is needed.")
+    raise BadInput(f"{path} has the outputs {', '.join(outputs)}; {' or '.join(wanted)} is needed.")

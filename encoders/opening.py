@@ -41,7 +41,7 @@ def open_network(path: Path, config: Mapping[str, Any], *, classifier: bool = Fa
         return Opened(network, tuple(files), "onnxruntime", read_head(tensors, config) if classifier else None)
     if onnx is not None:
         outside = _outside_files(onnx)  # looked at before ONNX Runtime opens any of them
-        return Opened(open_file(onnx), (onnx, *outside), "onnxruntime")
+        return Opened(open_file(onnx, classifier=classifier), (onnx, *outside), "onnxruntime")
     if not files:
         raise NotFound(_no_weights(path))
     return _open_torch(path, config, files, classifier)

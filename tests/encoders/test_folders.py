@@ -1,8 +1,6 @@
 """Model folders that are unusual, foreign or broken, and hub names."""
 
 import json
-import shutil
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,15 +12,9 @@ from retr.encoders import hub, load_encoder, load_scorer, onnx_wire, opening
 from retr.encoders.families import read_transformer
 from retr.encoders.graph import build
 from retr.encoders.safetensors_file import read_safetensors
-from retr.retrieval.errors import BadInput, Damaged, NotFound, RetrError
+from retr.retrieval.errors import BadInput, Damaged, NotFound
 
 TEXTS = ["the red fish swims", "", "a stone falls from the sky"]
-
-
-@pytest.fixture
-def folder(make_bi: Any, tmp_path: Path) -> Path:
-    """A good folder that the test may break."""
-    return Path(shutil.copytree(make_bi(seed=1), tmp_path / "model"))
 
 
 def as_onnx(folder: Path) -> Path:
@@ -100,98 +92,6 @@ def change(path: Path, **values: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-def cut(name: str, size: int) -> Callable[[Path], None]:
-    """A breakage: the file ends early."""
-    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size]) and None
-
-
-def write(name: str, text: str) -> Callable[[Path], None]:
-    """A breakage: the file holds something else."""
-    return lambda folder: (folder / name).write_text(text) and None
-
-
-def only_pickle(folder: Path) -> None:
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-
-
-def no_weights(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-
-
-def no_tokenizer(folder: Path) -> None:
-    (folder / "tokenizer.json").unlink()
-
-
-def empty_onnx(folder: Path) -> None:
-    no_weights(folder)
-    (folder / "model.onnx").write_bytes(b"")
-
-
-def junk_onnx(folder: Path) -> None:
-    no_weights(folder)
-    (folder / "model.onnx").write_bytes(b"\x08\x09junk" * 50)
-
-
-def own_module(folder: Path) -> None:
-    modules = json.loads((folder / "modules.json").read_text())
-    modules[1]["type"] = "custom_code.Pooling"
-    (folder / "modules.json").write_text(json.dumps(modules))
-
-
-def module_outside(folder: Path) -> None:
-    modules = json.loads((folder / "modules.json").read_text())
-    modules[1]["path"] = "../elsewhere"
-    (folder / "modules.json").write_text(json.dumps(modules))
-
-
-def more_layers(folder: Path) -> None:
-    change(folder / "config.json", num_hidden_layers=3)
-
-
-def odd_heads(folder: Path) -> None:
-    change(folder / "config.json", num_attention_heads=5)
-
-
-def odd_similarity(folder: Path) -> None:
-    change(folder / "config_sentence_transformers.json", similarity_fn_name="manhattan")
-
-
-def odd_pooling(folder: Path) -> None:
-    change(folder / "1_Pooling" / "config.json", pooling_mode="median")
-
-
-@pytest.mark.parametrize(
-    ("damage", "kind", "says"),
-    [
-        (cut("model.safetensors", 5), Damaged, "5 bytes"),
-        (cut("model.safetensors", 300), Damaged, "cut off"),
-        (cut("model.safetensors", 20_000), Damaged, "do not fit"),
-        (write("model.safetensors", "hello, world, this is no such file"), Damaged, "not a safetensors"),
-        (write("config.json", "{"), Damaged, "config.json is not JSON"),
-        (write("config.json", "[]"), Damaged, "not an object"),
-        (write("modules.json", '{"a": 1}'), Damaged, "modules.json"),
-        (write("modules.json", "[]"), BadInput, "no module"),
-        (write("tokenizer.json", "{}"), Damaged, "tokenizer"),
-        (only_pickle, NotFound, "pickle"),
-        (no_weights, NotFound, "neither model.safetensors nor model.onnx"),
-        (no_tokenizer, NotFound, "tokenizer.json"),
-        (empty_onnx, Damaged, "empty"),
-        (junk_onnx, Damaged, "ONNX"),
-        (own_module, BadInput, "custom_code"),
-        (module_outside, BadInput, "outside"),
-        (more_layers, Damaged, "lack"),
-        (odd_heads, Damaged, "5 heads"),
-        (odd_similarity, BadInput, "manhattan"),
-        (odd_pooling, BadInput, "median"),
-    ],
-)
-def test_a_broken_folder_is_told_in_one_line(folder: Path, damage: Any, kind: type[RetrError], says: str) -> None:
-    damage(folder)
-    with pytest.raises(kind, match=says) as caught:
-        load_encoder(f"bi={folder}")
-    assert "\n" not in str(caught.value)
-
-
 def test_what_is_not_text_is_refused_behind_a_prompt_too(folder: Path) -> None:
     change(folder / "config_sentence_transformers.json", prompts={"query": "query: "})
     with pytest.raises(BadInput, match="valid Unicode"):
@@ -206,6 +106,25 @@ def test_an_unknown_name_is_told_with_the_near_one() -> None:
 def test_a_file_is_no_folder(folder: Path) -> None:
     with pytest.raises(BadInput, match="is a file"):
         load_encoder(str(folder / "config.json"))
+
+
+def test_an_unreadable_folder_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("retr.encoders.bi.read_folder", refuse)
+    with pytest.raises(NotFound, match="Permission denied"):
+        load_encoder(str(folder))
+
+
+def test_a_vocabulary_alone_is_enough(folder: Path, make_bi: Any) -> None:
+    from tokenizers import Tokenizer
+
+    words = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
+    (folder / "vocab.txt").write_text("\n".join(sorted(words, key=words.__getitem__)) + "\n", encoding="utf-8")
+    (folder / "tokenizer.json").unlink()
+    expected = load_encoder(str(make_bi(seed=1))).encode_documents(TEXTS).values
+    np.testing.assert_array_equal(load_encoder(str(folder)).encode_documents(TEXTS).values, expected)
 
 
 def test_an_unknown_kind_is_told() -> None:
