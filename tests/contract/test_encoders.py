@@ -14,7 +14,15 @@ from retr.retrieval.protocols import Encoder, TokenAware
 SOURCES = {"bi": "make_bi"}
 """Kind to the fixture that makes a source for it, by `seed`."""
 
-TEXTS = ["the red fish swims", "", "a stone", "in cold water", "blue", "from the sky falls a fish?", "the red fish swims"]
+TEXTS = [
+    "the red fish swims",
+    "",
+    "a stone",
+    "in cold water",
+    "blue",
+    "from the sky falls a fish?",
+    "the red fish swims",
+]
 SAME = 1e-6  # cosine distance; float32 sums in another order
 
 
