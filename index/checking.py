@@ -14,8 +14,9 @@ from retr.retrieval.embeddings import Vectors
 from retr.retrieval.errors import RetrError
 from retr.retrieval.protocols import Encoder
 
-GOLDEN_TOLERANCE = 1e-3
-"""Largest cosine distance between the golden vector and today's: machines differ in rounding, encoders by far more."""
+GOLDEN_TOLERANCE = 5e-3
+"""Largest cosine distance between the golden vector and today's: int8 kernels differ by 0.002 between processors,
+encoders by far more."""
 
 
 @dataclass(slots=True)

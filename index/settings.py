@@ -34,7 +34,7 @@ class WriteSettings:
     """
 
     encode_passages: int = 512
-    commit_passages: int = 16384
+    commit_passages: int = 32768
     commit_characters: int = 64 << 20
     commit_seconds: float = 30.0
     on_duplicate: Literal["fail", "skip"] = "fail"
