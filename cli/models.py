@@ -1,8 +1,11 @@
 """`retr models`: what can be loaded by `--encoder` and `--rerank`, and what of it is on this machine."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from retr.encoders.models import Model
 
 
 def models(
@@ -38,7 +41,6 @@ def _row(model: dict[str, Any]) -> list[object]:
 
 
 def _known_models() -> list[dict[str, Any]]:
-    from retr.cli.diagnosis.models import weights_file
     from retr.encoders.models import DEFAULT_MODEL, MODELS
 
     return [
@@ -53,7 +55,17 @@ def _known_models() -> list[dict[str, Any]]:
             "file": model.file,
             "sha256": model.sha256,
             "default": model.name == DEFAULT_MODEL,
-            "present": weights_file(model) is not None,
+            "present": _is_here(model),
         }
         for model in MODELS.values()
     ]
+
+
+def _is_here(model: "Model") -> bool:
+    from retr.retrieval.errors import NotFound
+
+    try:
+        model.find_weights()
+    except NotFound:
+        return False
+    return True

