@@ -35,6 +35,6 @@ def test_the_table_shows_the_same() -> None:
 
 
 def test_a_model_whose_package_is_gone_is_shown_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retr.cli.diagnosis.models.find_spec", lambda name: None)
+    monkeypatch.setattr("retr.encoders.models.find_spec", lambda name: None)
     models = json.loads(CliRunner().invoke(make_app(), ["models", "--json"]).stdout)["models"]
     assert not any(model["present"] for model in models)
