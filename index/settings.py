@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from retr.retrieval.chunking import ChunkSettings
-from retr.retrieval.fusion import METHODS
-
 from retr.index.languages import check_language
+from retr.retrieval.chunking import ChunkSettings
 from retr.retrieval.errors import BadInput, unknown
+from retr.retrieval.fusion import METHODS
 
 Mode = Literal["hybrid", "dense", "lexical"]
 Group = Literal["document", "passage"]
