@@ -13,6 +13,7 @@ from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound
 
 FORMAT = 1
 CURRENT = "CURRENT"
+_FOLDER = re.compile(r"(segments|lexical)/\d+")
 _NAME = re.compile(r"manifest-(\d{6,})\.json")
 
 
@@ -143,6 +144,9 @@ def _from_json(table: dict[str, Any], path: Path) -> Manifest:
         raise Mismatch(f"{str(path)!r} has format {found}; this version of retr reads format {FORMAT}. Upgrade retr.")
     encoder = table.pop("encoder")
     segments = [Segment(**{**one, "files": _facts(one["files"])}) for one in table.pop("segments")]
+    for folder in (*(f"segments/{segment.name}" for segment in segments), table["lexical_folder"] or "lexical/0"):
+        if not _FOLDER.fullmatch(folder):
+            raise ValueError(f"the folder name {folder!r} is not one that retr gives")
     return Manifest(
         **{**table, "lexical": _facts(table["lexical"]), "deletes": _facts(table["deletes"])},
         encoder=EncoderFacts(**{**encoder, "golden": tuple(encoder["golden"])}) if encoder else None,
