@@ -8,6 +8,7 @@ from typing import Any
 from retr.retrieval.errors import BadInput
 from retr.retrieval.packing import Piece, pack
 from retr.retrieval.records import Document, Passage
+from retr.retrieval.seams import before_headings, blocks
 
 MOST_TOKENS = 512
 """A passage's size when none is asked for and the encoder would read more: long passages blur what they are about."""
@@ -16,6 +17,9 @@ WORDS_WITHOUT_TOKENIZER = 256
 PIECES_A_PASSAGE = 6
 LARGEST_PIECE = 32
 """The splitter's pieces are at most a sixth of a passage and 32 tokens: about a sentence."""
+
+COUNTED_WHOLE = 8
+"""Characters a token up to which a text is counted whole, to see whether it fits; a longer one is cut without that."""
 
 MARKDOWN = (".md", ".markdown")
 _KEPT_COUNTS = 200_000
@@ -73,11 +77,16 @@ class Chunker:
             return whole
         _check_unicode(document)
         capacity = self._room_beside(document.title)
-        if self._counter.surely_fits(text, capacity) or self._counter.exact([text])[0] <= capacity:
+        if self._fits(text, capacity):
             return whole
         self._counter.prepare(text)
         spans = self._spans(text, capacity, markdown=is_markdown(document))
         return [Passage(document, ordinal, start, end) for ordinal, (start, end) in enumerate(spans)]
+
+    def _fits(self, text: str, capacity: int) -> bool:
+        if self._counter.surely_fits(text, capacity):
+            return True
+        return len(text) <= capacity * COUNTED_WHOLE and self._counter.exact([text])[0] <= capacity
 
     def _room_beside(self, title: str) -> int:
         if not title:
@@ -90,8 +99,8 @@ class Chunker:
 
         The counts of pieces need not add up to that of the whole; a passage that turns out too long is cut again.
         """
-        overlap = min(self.settings.overlap, capacity // 2)
-        spans = pack(text, self._pieces(text, capacity, markdown=markdown), capacity, overlap)
+        pieces = self._pieces(text, capacity, markdown=markdown)
+        spans = pack(text, pieces, capacity, self.settings.overlap)
         sizes = self._counter.exact([text[start:end] for start, end in spans])
         fitting: list[tuple[int, int]] = []
         for (start, end), size in zip(spans, sizes, strict=True):
@@ -104,9 +113,16 @@ class Chunker:
 
     def _pieces(self, text: str, capacity: int, *, markdown: bool) -> list[Piece]:
         grain = max(1, min(capacity // PIECES_A_PASSAGE, LARGEST_PIECE))
-        cut = self._cut(text, grain, self._counter.quick, markdown)
-        sizes = self._counter.exact([piece for _, piece in cut])
-        return [Piece(start, start + len(piece), size) for (start, piece), size in zip(cut, sizes, strict=True)]
+        cut = [
+            (start + offset, start + offset + len(piece))
+            for start, end in blocks(text)
+            for offset, piece in self._cut(text[start:end], grain, self._counter.quick, markdown)
+        ]
+        spans = before_headings(text, cut)
+        # With the white space before each: some tokenizers count it.
+        gaps = [0, *(end for _, end in spans[:-1])]
+        sizes = self._counter.exact([text[gap:end] for gap, (_, end) in zip(gaps, spans, strict=True)])
+        return [Piece(start, end, size) for (start, end), size in zip(spans, sizes, strict=True)]
 
     def _cut(self, text: str, capacity: int, count: Callable[[str], int], markdown: bool) -> list[tuple[int, str]]:
         from semantic_text_splitter import MarkdownSplitter, TextSplitter
