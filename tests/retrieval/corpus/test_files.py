@@ -47,7 +47,7 @@ def test_a_text_file_is_one_document_with_its_facts(tmp_path: Path) -> None:
     (document,) = read_documents([path])
     modified = datetime.datetime(2023, 11, 14, 22, 13, 20, tzinfo=datetime.UTC).isoformat()
     metadata = {"path": "Note.TXT", "suffix": ".txt", "modified": modified, "bytes": 9}
-    assert document == Document("Note.TXT", "one\r\ntwo\n", "Note.TXT", metadata, {"path": str(path)})
+    assert document == Document("Note.TXT", "one\r\ntwo\n", "", metadata, {"path": str(path)})
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_markdown_is_kept_as_written_and_titled_by_its_heading(tmp_path: Path) -
     document = read(tmp_path / "a.md", text)
     assert (document.text, document.title) == (text, "The *title*")
     assert read(tmp_path / "b.md", "Setext\n======\n\ntext").title == "Setext"
-    assert read(tmp_path / "c.md", "no heading").title == "c.md"
+    assert read(tmp_path / "c.md", "no heading").title == ""
 
 
 def test_simple_front_matter_becomes_metadata(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_html_gives_its_visible_text_in_blocks(tmp_path: Path) -> None:
 
 def test_a_page_without_a_title_has_its_first_heading(tmp_path: Path) -> None:
     assert read(tmp_path / "a.htm", "<h1>The\n heading</h1><p>text").title == "The heading"
-    assert read(tmp_path / "b.htm", "<p>text").title == "b.htm"
+    assert read(tmp_path / "b.htm", "<p>text").title == ""
 
 
 @pytest.mark.parametrize(
