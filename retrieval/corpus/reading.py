@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from retr.retrieval.corpus.formats import READERS
+from retr.retrieval.corpus.isolation import Isolation
 from retr.retrieval.corpus.json_rows import read_jsonl
 from retr.retrieval.corpus.opening import DAMAGE, open_bytes
 from retr.retrieval.corpus.plain import read_text_lines
@@ -39,22 +40,28 @@ def total_bytes(sources: Sequence[str | Path], settings: ReadSettings | None = N
 
 
 def _read(files: list[SourceFile], settings: ReadSettings, report: ReadReport) -> Iterator[Document]:
-    for file in files:
-        before = report.bytes
-        found = False
-        for item in _guarded(file, settings):
-            found = found or isinstance(item, Document) or item.outcome == "skipped"
-            report.bytes = before + file.consumed
-            if isinstance(item, Problem):
-                report.take(item, settings.on_error)
-            else:
-                report.documents += 1
-                yield item
-        report.bytes = before + max(file.consumed, file.size)
-        if not found:
-            file.line = None
-            reason = "the file holds no records" if file.size or file.consumed else "the file is empty"
-            report.take(file.problem(reason), settings.on_error)
+    with Isolation(settings.parse_seconds) as isolation:
+        for file in files:
+            file.isolation = isolation
+            yield from _read_file(file, settings, report)
+
+
+def _read_file(file: SourceFile, settings: ReadSettings, report: ReadReport) -> Iterator[Document]:
+    before = report.bytes
+    found = False
+    for item in _guarded(file, settings):
+        found = found or isinstance(item, Document) or item.outcome == "skipped"
+        report.bytes = before + file.consumed
+        if isinstance(item, Problem):
+            report.take(item, settings.on_error)
+        else:
+            report.documents += 1
+            yield item
+    report.bytes = before + max(file.consumed, file.size)
+    if not found:
+        file.line = None
+        reason = "the file holds no records" if file.size or file.consumed else "the file is empty"
+        report.take(file.problem(reason), settings.on_error)
 
 
 def _guarded(file: SourceFile, settings: ReadSettings) -> Iterator[Document | Problem]:

@@ -1,6 +1,7 @@
 """How input is read: the fields, the format, the limits, and what to do about problems."""
 
 import codecs
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,7 @@ class ReadSettings:
     `text_field` may name several fields, `"title,abstract"`; their texts are joined by a newline. `metadata_fields`
     None keeps every other column. `include` and `exclude` are shell patterns for files in folders, where `*` also
     crosses `/`. `typed_csv` turns a metadata cell that is exactly a number, `true` or `false` into that value.
+    `parse_seconds` is the most time that one PDF or Office file may take.
     """
 
     text_field: str | None = None
@@ -31,6 +33,7 @@ class ReadSettings:
     typed_csv: bool = True
     on_error: Literal["fail", "skip"] = "fail"
     max_document_bytes: int = 10 * 2**20
+    parse_seconds: float = 120.0
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
@@ -39,6 +42,8 @@ class ReadSettings:
             raise BadInput(f"on_error is {self.on_error!r}; it can be 'fail' or 'skip'.")
         if self.max_document_bytes < 1:
             raise BadInput(f"max_document_bytes is {self.max_document_bytes}; give at least 1.")
+        if not 0 < self.parse_seconds < math.inf:
+            raise BadInput(f"parse_seconds is {self.parse_seconds}; give a number of seconds above 0.")
         if self.format is not None and self.suffix not in READERS:
             raise unknown("format", self.format, format_names())
         if self.delimiter is not None and len(self.separator) != 1:

@@ -7,8 +7,10 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from io import BufferedReader
 from pathlib import Path, PurePath
+from typing import Any
 
 from retr.retrieval.corpus.formats import SEEKING, format_names, is_readable, split_suffix
+from retr.retrieval.corpus.isolation import Isolation
 from retr.retrieval.corpus.report import Outcome, Problem, ReadReport, one_line
 from retr.retrieval.corpus.settings import ReadSettings
 from retr.retrieval.errors import BadInput, NotFound
@@ -22,7 +24,8 @@ class SourceFile:
     """One file to read, and how far reading has come.
 
     `shown` is the path for messages, `name` what ids are made of, `relative` the path inside the folder given;
-    `suffix` and `compression` choose the reader. `path` None is standard input, kept open in `stream`.
+    `suffix` and `compression` choose the reader. `path` None is standard input, kept open in `stream`. `isolation` is
+    where PDF and Office files are parsed.
     """
 
     path: Path | None
@@ -35,6 +38,12 @@ class SourceFile:
     consumed: int = 0
     line: int | None = None
     stream: BufferedReader | None = None
+    isolation: Isolation | None = None
+
+    def parsed(self, parser: str, settings: ReadSettings) -> dict[str, Any]:
+        """What a parser in a process of its own makes of the file; Rejected when it can make nothing of it."""
+        assert self.path is not None and self.isolation is not None
+        return self.isolation.parse(parser, self.path, settings.max_document_bytes)
 
     def problem(self, reason: str, outcome: Outcome = "skipped") -> Problem:
         """A problem at the line reached."""
