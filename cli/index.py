@@ -46,6 +46,17 @@ def index(
     delimiter: Annotated[
         str | None, typer.Option(help="Between CSV cells. Default: found out.", rich_help_panel=_READING)
     ] = None,
+    typed_csv: Annotated[
+        bool,
+        typer.Option(
+            "--typed-csv/--no-typed-csv",
+            help="Numbers, true and false in CSV metadata become such; or all cells stay text.",
+            rich_help_panel=_READING,
+        ),
+    ] = True,
+    max_document_bytes: Annotated[
+        int, typer.Option(help="Most bytes of text that one document may have.", rich_help_panel=_READING)
+    ] = 10 * 2**20,
     include: Annotated[
         list[str] | None, typer.Option(help="Only files like this pattern, such as '*.md'.", rich_help_panel=_READING)
     ] = None,
@@ -102,6 +113,8 @@ def index(
         format=format,
         encoding=encoding,
         delimiter=delimiter,
+        typed_csv=typed_csv,
+        max_document_bytes=max_document_bytes,
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         on_error=_on_error(on_error),
