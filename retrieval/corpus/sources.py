@@ -160,7 +160,12 @@ def _walk(root: Path, settings: ReadSettings, report: ReadReport) -> Iterator[st
     for folder, folders, names in os.walk(root, onerror=unreadable):
         inside = Path(folder).relative_to(root)
         kept = [name for name in sorted(folders) if not name.startswith(".")]
-        folders[:] = [name for name in kept if not _matches((inside / name).as_posix(), settings.exclude)]
+        kept = [name for name in kept if not _matches((inside / name).as_posix(), settings.exclude)]
+        folders[:] = [name for name in kept if not _is_index(Path(folder, name))]
+        for name in kept:
+            if name not in folders:
+                note = Problem(one_line(Path(folder, name)), None, "ignored: an index that retr made", "noted")
+                report.take(note, settings.on_error)
         linked = [name for name in folders if Path(folder, name).is_symlink()]
         for name in [*sorted(names), *linked]:
             relative = (inside / name).as_posix()
@@ -172,6 +177,11 @@ def _walk(root: Path, settings: ReadSettings, report: ReadReport) -> Iterator[st
                 report.take(Problem(one_line(path), None, reason, "noted"), settings.on_error)
             elif path.is_file():
                 yield relative
+
+
+def _is_index(folder: Path) -> bool:
+    """Whether retr made the folder: an index may lie among the documents it was made from."""
+    return (folder / "CURRENT").is_file() and next(folder.glob("manifest-*.json"), None) is not None
 
 
 def _refusal(path: Path, real_root: Path) -> str:
