@@ -159,13 +159,7 @@ def _walk(root: Path, settings: ReadSettings, report: ReadReport) -> Iterator[st
 
     for folder, folders, names in os.walk(root, onerror=unreadable):
         inside = Path(folder).relative_to(root)
-        kept = [name for name in sorted(folders) if not name.startswith(".")]
-        kept = [name for name in kept if not _matches((inside / name).as_posix(), settings.exclude)]
-        folders[:] = [name for name in kept if not _is_index(Path(folder, name))]
-        for name in kept:
-            if name not in folders:
-                note = Problem(one_line(Path(folder, name)), None, "ignored: an index that retr made", "noted")
-                report.take(note, settings.on_error)
+        folders[:] = list(_entered(Path(folder), inside, sorted(folders), settings, report))
         linked = [name for name in folders if Path(folder, name).is_symlink()]
         for name in [*sorted(names), *linked]:
             relative = (inside / name).as_posix()
@@ -179,9 +173,21 @@ def _walk(root: Path, settings: ReadSettings, report: ReadReport) -> Iterator[st
                 yield relative
 
 
+def _entered(folder: Path, inside: Path, names: list[str], settings: ReadSettings, report: ReadReport) -> Iterator[str]:
+    """The folders in a folder that are read: not the hidden and excluded ones, and no index."""
+    for name in names:
+        if name.startswith(".") or _matches((inside / name).as_posix(), settings.exclude):
+            continue
+        if _is_index(folder / name):
+            note = Problem(one_line(folder / name), None, "ignored: an index that retr made", "noted")
+            report.take(note, settings.on_error)
+        else:
+            yield name
+
+
 def _is_index(folder: Path) -> bool:
     """Whether retr made the folder: an index may lie among the documents it was made from."""
-    return (folder / "CURRENT").is_file() and next(folder.glob("manifest-*.json"), None) is not None
+    return os.path.isfile(folder / "CURRENT") and next(folder.glob("manifest-*.json"), None) is not None
 
 
 def _refusal(path: Path, real_root: Path) -> str:

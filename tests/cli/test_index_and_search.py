@@ -157,9 +157,10 @@ def test_a_second_run_encodes_only_what_changed(tmp_path: Path) -> None:
 
 
 def test_an_index_among_its_documents_is_not_read(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("One file.")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a.txt").write_text("One file.")
     for _ in range(2):
-        assert retr_json(tmp_path, "index", ".", "--index", "ix", "--encoder", "none", "-q")["documents"] == 1
+        assert retr_json(tmp_path, "index", "d", "--index", "d/ix", "--encoder", "none", "-q")["documents"] == 1
 
 
 def test_standard_input_is_a_source(tmp_path: Path) -> None:
