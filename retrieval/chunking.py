@@ -13,6 +13,7 @@ from retr.retrieval.seams import before_headings, blocks
 MOST_TOKENS = 512
 """A passage's size when none is asked for and the encoder would read more: long passages blur what they are about."""
 
+DEFAULT_OVERLAP = 32
 WORDS_WITHOUT_TOKENIZER = 256
 PIECES_A_PASSAGE = 6
 LARGEST_PIECE = 32
@@ -32,19 +33,22 @@ class ChunkSettings:
 
     `max_tokens` counts what the encoder reads: the passage, the title and the special tokens. None: what the encoder
     reads, at most 512. 0: never cut. `overlap` is the most tokens that a passage repeats of the one before it, and
-    never more than half a passage.
+    never more than half a passage; the default becomes less where that is less.
     """
 
     max_tokens: int | None = None
-    overlap: int = 32
+    overlap: int = DEFAULT_OVERLAP
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.max_tokens != 0 and self.max_tokens < 8:
             raise BadInput(f"max_tokens is {self.max_tokens}; give at least 8, or 0 to keep documents whole.")
         if self.overlap < 0:
             raise BadInput(f"overlap is {self.overlap}; give 0 or more.")
-        if self.max_tokens and self.overlap >= self.max_tokens:
-            raise BadInput(f"overlap is {self.overlap}, max_tokens only {self.max_tokens}. Give a smaller overlap.")
+        most = (self.max_tokens or 0) // 2
+        if self.max_tokens and self.overlap > most and self.overlap != DEFAULT_OVERLAP:
+            raise BadInput(
+                f"overlap is {self.overlap}, max_tokens {self.max_tokens}. Give at most half of that: {most}."
+            )
 
 
 class Chunker:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 SENTENCE_SEAM = 0.02
-INNER_SEAM = 0.5
-HEADING_SEAM = 1.0
+INNER_SEAM = 1.0
+HEADING_SEAM = 2.0
 """What it costs to end a passage between sentences or lines, within one, or after a heading. After a paragraph: none.
 
 The unit is the squared relative distance from the balanced size, which the passages on both sides of a moved end pay:
-an end moves by up to 10% of a passage from a sentence's end to a paragraph's (2 · 0.10² = 0.02), and by up to 49% from
-the middle of a sentence to its end (2 · 0.49² = 0.48). A heading belongs to what follows it: ending after one costs
+an end moves by up to 10% of a passage from a sentence's end to a paragraph's (2 · 0.10² = 0.02), and by up to 70% from
+the middle of a sentence to its end (2 · 0.70² = 0.98). A heading belongs to what follows it: ending after one costs
 more than ending anywhere else.
 """
 

@@ -206,7 +206,7 @@ def test_every_character_is_in_a_passage_and_every_passage_fits(
 ) -> None:
     make = byte_level if whole_bytes else word_piece
     document = Document("d", text, source={"path": "d.md" if markdown else "d.txt"})
-    passages = Chunker(ChunkSettings(max_tokens=size, overlap=overlap), make(), size).split(document)
+    passages = Chunker(ChunkSettings(max_tokens=size, overlap=min(overlap, size // 2)), make(), size).split(document)
 
     assert [passage.ordinal for passage in passages] == list(range(len(passages)))
     held = {position for passage in passages for position in range(passage.start, passage.end)}
@@ -225,12 +225,18 @@ def test_every_character_is_in_a_passage_and_every_passage_fits(
         ({"max_tokens": -1}, "at least 8, or 0"),
         ({"max_tokens": 7}, "at least 8, or 0"),
         ({"overlap": -1}, "0 or more"),
-        ({"max_tokens": 16, "overlap": 16}, "smaller overlap"),
+        ({"max_tokens": 17, "overlap": 9}, "at most half of that: 8"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(fields: dict[str, int], words: str) -> None:
     with pytest.raises(BadInput, match=words):
         ChunkSettings(**fields)
+
+
+def test_the_default_overlap_fits_small_passages_too() -> None:
+    chunker = Chunker(ChunkSettings(max_tokens=18), word_piece(), 18)
+    passages = chunker.split(Document("d", "cat " * 40))
+    assert {before.end - after.start for before, after in pairwise(passages)} == {len("cat " * 8) - 1}
 
 
 def test_passages_larger_than_the_encoder_reads_are_refused() -> None:

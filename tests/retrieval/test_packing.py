@@ -69,12 +69,12 @@ def test_a_paragraph_ends_a_passage_before_a_sentence_does() -> None:
 
 
 def test_a_sentence_ends_a_passage_before_the_middle_of_one_does() -> None:
-    # Balanced is 5 and 5. An end after 3 words costs 2 · (2/5)² + 0.02 = 0.34, within a sentence 0.5.
-    text = "a b c. d e f g h i j"
-    assert packed(text, pieces_of(text), 8) == [3, 7]
-    # After 2 words it would be 2 · (3/5)² + 0.02 = 0.74.
+    # Balanced is 5 and 5. An end after 2 words costs 2 · (3/5)² + 0.02 = 0.74, within a sentence 1.
     text = "a b. c d e f g h i j"
-    assert packed(text, pieces_of(text), 8) == [5, 5]
+    assert packed(text, pieces_of(text), 9) == [2, 8]
+    # After 1 word it would be 2 · (4/5)² + 0.02 = 1.3.
+    text = "a. b c d e f g h i j"
+    assert packed(text, pieces_of(text), 9) == [5, 5]
 
 
 def test_no_passage_ends_with_a_heading() -> None:
@@ -191,5 +191,5 @@ def test_every_piece_is_in_a_passage_and_every_passage_fits(sizes: list[int], ca
 
 def test_the_costs_are_what_their_description_says() -> None:
     assert pytest.approx(2 * 0.10**2) == SENTENCE_SEAM
-    assert pytest.approx(INNER_SEAM - SENTENCE_SEAM, abs=1e-3) == 2 * 0.49**2
+    assert pytest.approx(INNER_SEAM - SENTENCE_SEAM, abs=1e-3) == 2 * 0.70**2
     assert INNER_SEAM < HEADING_SEAM
