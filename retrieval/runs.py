@@ -134,7 +134,7 @@ def _read(file: BinaryIO, path: Path, read_line: _ReadLine, check: _Check, what:
     while first and not first.removeprefix(b"\xef\xbb\xbf").strip():
         first = file.readline(MAX_LINE_BYTES)
     file.seek(0)
-    if first.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+    if first.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") and not _is_row(first):
         return _read_json(file, path, check, what)
     table: dict[str, dict[str, float]] = {}
     rows = iter(lambda: file.readline(MAX_LINE_BYTES), b"")
@@ -149,6 +149,12 @@ def _read(file: BinaryIO, path: Path, read_line: _ReadLine, check: _Check, what:
         if row is not None:
             _put(table, row, check, where)
     return table
+
+
+def _is_row(line: bytes) -> bool:
+    """Whether a line that starts with a brace is a row all the same: an id may start with one."""
+    columns = line.split()
+    return columns[1:2] in ([b"Q0"], [b"0"]) or line.count(b"\t") == 2
 
 
 def _row(line: bytes, where: str, read_line: _ReadLine, is_first: bool) -> tuple[str, str, str] | None:

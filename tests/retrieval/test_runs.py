@@ -175,3 +175,10 @@ def test_an_id_that_trec_cannot_hold_is_refused_and_the_old_file_kept(tmp_path: 
 def test_a_score_that_is_not_finite_is_not_saved(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match="query 'q', document 'd': the score is inf"):
         Run({"q": {"d": float("inf")}}).save(tmp_path / name)
+
+
+def test_an_id_may_start_with_a_brace(tmp_path: Path) -> None:
+    Run({"{": {"{d}": 1.0}}).save(tmp_path / "r")
+    assert Run.load(tmp_path / "r").scores == {"{": {"{d}": 1.0}}
+    Qrels({'{"q"': {"d": 1}}).save(tmp_path / "q")
+    assert Qrels.load(tmp_path / "q").grades == {'{"q"': {"d": 1}}
