@@ -214,7 +214,7 @@ READING = [
 
 MAKING = [
     Case("too few tokens", "at least 8", index("good.txt", "--chunk-tokens", "3")),
-    Case("too much overlap", "smaller overlap", index("good.txt", "--chunk-tokens", "20", "--chunk-overlap", "25")),
+    Case("too much overlap", "at most half", index("good.txt", "--chunk-tokens", "20", "--chunk-overlap", "25")),
     Case("language", "No stemmer for the language 'elvish'", index("good.txt", "--language", "elvish")),
     Case("index is a file", "is a file", ["index", "good.txt", "--index", "good.txt"]),
     Case("index folder in use", "holds other files", ["index", "good.txt", "--index", "d"], file("d/letter.txt", "x")),
