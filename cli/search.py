@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _BATCH = "Many queries at once"
 _RANKING = "Ranking"
-_BATCH_K = 100
+_ONE_K, _BATCH_K = 10, 100
 _QUERIES_AT_ONCE = 256
 
 
@@ -75,9 +75,11 @@ def search(
     collection = open(index, encoder=encoder)
     scorer = load_scorer(rerank) if rerank else None
     if queries is not None and run is not None:
-        _batch(collection, _judged(queries, qrels), run, settings, scorer, k=k or _BATCH_K, quiet=quiet, as_json=json)
+        hits = _BATCH_K if k is None else k
+        _batch(collection, _judged(queries, qrels), run, settings, scorer, k=hits, quiet=quiet, as_json=json)
     else:
-        _one(collection, " ".join(query or []), settings, scorer, k=10 if k is None else k, full=full, as_json=json)
+        hits = _ONE_K if k is None else k
+        _one(collection, " ".join(query or []), settings, scorer, k=hits, full=full, as_json=json)
 
 
 def _weights(text: str) -> tuple[float, float]:

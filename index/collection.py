@@ -13,7 +13,7 @@ from retr.index.fsio import Disk
 from retr.index.generations import collect_garbage
 from retr.index.lexical import analyzer
 from retr.index.lock import WriterLock
-from retr.index.manifest import EncoderFacts, Manifest, check_new_folder, write_current
+from retr.index.manifest import EncoderFacts, Manifest, check_new_folder, read_current, write_current
 from retr.index.searching import Ranked, Searcher, check_query
 from retr.index.settings import CollectionSettings, Mode, SearchSettings, WriteSettings, check_k
 from retr.index.snapshot import Snapshot, open_snapshot
@@ -99,11 +99,10 @@ class Collection:
 
     def refresh(self) -> bool:
         """Move on to the live generation; whether there was a newer one."""
-        newest = open_snapshot(self.folder)
-        moved = newest.manifest.generation != self.manifest.generation
-        if moved:
-            self._snapshot = newest
-        return moved
+        if read_current(self.folder).generation == self.manifest.generation:
+            return False
+        self._snapshot = open_snapshot(self.folder)
+        return True
 
     def add(self, documents: Iterable[Document], *, settings: WriteSettings | None = None) -> AddReport:
         """Add documents, replacing those whose id is known; what is unchanged is not encoded again.
@@ -127,10 +126,11 @@ class Collection:
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents by id; says how many there were. They are found no more from the next generation on."""
+        chosen = _ids(ids)
         with WriterLock(self.folder):
             self.refresh()
             writer = self._writer(WriteSettings())
-            removed = writer.delete(ids)
+            removed = writer.delete(chosen)
             writer.commit()
         self.refresh()
         return removed
@@ -146,15 +146,15 @@ class Collection:
 
     def get(self, ids: Iterable[str]) -> list[Document]:
         """The documents with these ids, in the order given; unknown ids are left out."""
-        numbers = {id: number for number, id, _, _ in self._snapshot.recorded()}
-        known = [numbers[id] for id in ids if id in numbers]
+        numbers = self._snapshot.number_of
+        known = [numbers[id] for id in _ids(ids) if id in numbers]
         found = self._snapshot.documents(known)
         return [found[number] for number in known]
 
     def ids(self, where: str | None = None) -> list[str]:
         """The ids of all documents, or of those for which the filter holds, in the order they were added."""
         chosen = self._snapshot.documents_where(where)
-        return [id for number, id, _, _ in self._snapshot.recorded() if chosen[number]]
+        return [id for id, number in self._snapshot.number_of.items() if chosen[number]]
 
     def describe(self) -> dict[str, Any]:
         """What it holds and what it was made with, as JSON values."""
@@ -257,6 +257,12 @@ class Collection:
                 )
             )
         return hits
+
+
+def _ids(ids: Iterable[str]) -> list[str]:
+    if isinstance(ids, str):
+        raise BadInput(f"Ids are given as a list, such as [{ids!r}]; got the string {ids!r}.")
+    return list(ids)
 
 
 def _make_chunker(settings: ChunkSettings, encoder: Encoder | None) -> Chunker:

@@ -176,10 +176,14 @@ def write_current(disk: Disk, folder: Path, manifest: Manifest) -> None:
 
 
 def check_new_folder(folder: Path) -> None:
-    """BadInput when an index cannot be made here without touching the user's other files."""
+    """BadInput when an index cannot be made here without touching what lies there."""
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{str(folder)!r} is a file. Give --index a new or empty folder.")
-    if folder.is_dir() and any(path.name not in {"LOCK"} for path in folder.iterdir()):
+    if not folder.is_dir():
+        return
+    if (folder / CURRENT).exists() or generations_in(folder):
+        raise BadInput(f"{str(folder)!r} already holds an index. Open it, or choose a new or empty folder.")
+    if any(path.name != "LOCK" for path in folder.iterdir()):
         raise BadInput(
             f"The folder {str(folder)!r} holds other files and no index. Give --index a new or empty folder."
         )

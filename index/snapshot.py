@@ -86,6 +86,11 @@ class Snapshot:
         blocks = [segment.vectors for segment in self._segments if segment.vectors is not None]
         return FlatIndex(self.manifest.encoder.dim, blocks)
 
+    @cached_property
+    def number_of(self) -> dict[str, int]:
+        """The number of every living document, by its id."""
+        return {id: number for number, id, _, _ in self.recorded()}
+
     def documents_where(self, where: str | None) -> NDArray[np.bool_]:
         """The living documents, by number, for which the filter expression holds."""
         if where is None:

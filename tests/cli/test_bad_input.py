@@ -235,6 +235,7 @@ SEARCHING = [
     Case("no query", "No query", search(), indexed),
     Case("blank query", "query is empty", search(" "), indexed),
     Case("k", "k must be", search("red", "-k", "0"), indexed),
+    Case("k of a batch", "k must be", search("--queries", "good.txt", "--run", "r.trec", "-k", "0"), indexed),
     Case("mode", "No search mode named 'fuzzy'", search("red", "--mode", "fuzzy"), indexed),
     Case("no vectors", "--encoder none", search("red", "--mode", "dense"), indexed),
     Case("filter syntax", "year", search("red", "--where", "year >>= 2"), indexed),

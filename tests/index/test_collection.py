@@ -242,6 +242,19 @@ def test_a_folder_with_other_files_is_not_made_an_index(tmp_path: Path, encoder:
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
+def test_an_index_is_not_made_over_another(collection: Collection, encoder: Any) -> None:
+    with pytest.raises(BadInput, match="already holds an index"):
+        Collection.create(collection.folder, encoder=encoder)
+
+
+def test_a_string_is_not_taken_for_a_list_of_ids(collection: Collection) -> None:
+    collection.add([Document("a", "x"), Document("b", "y"), Document("ab", "z")])
+    for call in (collection.delete, collection.get):
+        with pytest.raises(BadInput, match=r"such as \['ab'\]"):
+            call("ab")
+    assert len(collection) == 3
+
+
 def test_no_index_is_said_plainly(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="No index at"):
         Collection.open(tmp_path / "nowhere", load=lambda _: None)  # type: ignore[arg-type,return-value]
