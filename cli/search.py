@@ -1,5 +1,6 @@
 """`retr search`: one question, or a file of them."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,6 +59,9 @@ def search(
     json: JsonOption = False,
 ) -> None:
     """Find the passages that answer a question, with the words that matched marked."""
+    if queries is None:
+        # numpy's OpenBLAS would start a thread a core, and they spin: a quarter of one question's CPU time for nothing.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from retr.index.settings import SearchSettings
     from retr.opening import load_scorer, open
 
