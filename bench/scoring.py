@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
 from retr.retrieval.metrics import evaluate
 from retr.retrieval.runs import Qrels, Run
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from retr.retrieval.chunking import Chunker
 
 from retr.index.batch import Batch, check_document, hashes, where_from
 from retr.index.fsio import Disk
@@ -13,6 +12,7 @@ from retr.index.generations import collect_garbage, commit_generation
 from retr.index.segments import Entry, to_json
 from retr.index.settings import WriteSettings
 from retr.index.snapshot import Snapshot
+from retr.retrieval.chunking import Chunker
 from retr.retrieval.errors import BadInput
 from retr.retrieval.protocols import Encoder
 from retr.retrieval.records import Document
