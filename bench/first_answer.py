@@ -86,7 +86,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--queries", type=int, default=5, help="second answers a repeat and system")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", nargs="*", help="systems whose name contains one of these words")
-    parser.add_argument("--work", type=absolute, default=recording.ROOT / "bench" / "work" / "first-answer")
+    parser.add_argument("--work", type=absolute, default=recording.ROOT / "bench" / "scratch" / "first-answer")
     parser.add_argument("--results", type=absolute, default=recording.RESULTS)
     parser.add_argument("--name", default="first-answer", help="name of the result")
     return parser.parse_args()

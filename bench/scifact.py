@@ -77,7 +77,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--documents", type=int, help="only so many, for a quick look; not comparable with the whole")
     parser.add_argument("--rerank-depth", type=int, default=50)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--work", type=absolute, default=recording.ROOT / "bench" / "work" / "scifact")
+    parser.add_argument("--work", type=absolute, default=recording.ROOT / "bench" / "scratch" / "scifact")
     parser.add_argument("--results", type=absolute, default=recording.RESULTS)
     return parser.parse_args()
 

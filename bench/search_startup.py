@@ -65,7 +65,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=11, help="searches a mode, each a new process and another query")
     parser.add_argument("--documents", type=int, default=3750, help="SciFact abstracts; each becomes 2 to 3 passages")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--work", type=absolute, default=recording.ROOT / "bench" / "work" / "search-startup")
+    parser.add_argument("--work", type=absolute, default=recording.ROOT / "bench" / "scratch" / "search-startup")
     parser.add_argument("--results", type=absolute, default=recording.RESULTS)
     return parser.parse_args()
 
