@@ -119,6 +119,7 @@ def index(
         exclude=tuple(exclude or ()),
         on_error=_on_error(on_error),
     )
+    _check_mirror(mirror, settings.on_error)
     chosen = _sources(sources, sample=sample)
     report = ReadReport()
     writing = WriteSettings(commit_seconds=commit_seconds, on_duplicate=settings.on_error, mirror=mirror)
@@ -137,6 +138,16 @@ def _on_error(value: str) -> Any:
     if value not in ("fail", "skip"):
         raise unknown("--on-error", value, ("fail", "skip"))
     return value
+
+
+def _check_mirror(mirror: bool, on_error: str) -> None:
+    from retr.retrieval.errors import BadInput
+
+    if mirror and on_error == "skip":
+        raise BadInput(
+            "--mirror and --on-error skip do not go together: a document that cannot be read today would be removed. "
+            "Leave one of them out."
+        )
 
 
 def _sources(sources: list[str] | None, *, sample: bool) -> list[str]:

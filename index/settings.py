@@ -1,8 +1,7 @@
 """What a user may choose about a collection: fixed when it is made, or given with each call."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from retr.index.languages import check_language
 from retr.retrieval.chunking import ChunkSettings
@@ -81,8 +80,3 @@ def check_k(k: int) -> int:
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= 100_000:
         raise BadInput(f"k must be a whole number from 1 to 100000; got {k!r}.")
     return k
-
-
-def agree(kept: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """The names whose given value is not the kept one."""
-    return sorted(name for name, value in given.items() if kept.get(name) != value)

@@ -225,6 +225,7 @@ MAKING = [
         ["index", "good.txt", "-i", "ix", "--chunk-tokens", "64"],
         indexed,
     ),
+    Case("mirror of a part", "do not go together", index("good.txt", "--mirror", "--on-error", "skip")),
     Case("nothing to delete", "Nothing to delete", ["delete", "-i", "ix"], indexed),
     Case("no ids file", "ids.txt", ["delete", "-i", "ix", "--ids-file", "ids.txt"], indexed),
 ]

@@ -68,7 +68,7 @@ def content(folder: Path, encoder: Any) -> dict[str, str]:
     collection = Collection.open(folder, load=lambda _: encoder)
     documents = collection.get(collection.ids())
     for document in documents:
-        assert collection.search(document.text, k=1)[0].id is not None
+        assert collection.search(document.text, k=1, mode="dense")[0].score == pytest.approx(1, abs=1e-3)
     return {document.id: document.text for document in documents}
 
 
@@ -165,8 +165,9 @@ def test_a_flipped_bit_in_any_file_is_refused_by_name(tmp_path: Path, encoder: A
         path.write_bytes(data[:place] + bytes([data[place] ^ (1 << rng.randrange(8))]) + data[place + 1 :])
         with pytest.raises(RetrError) as caught:
             Collection.open(collection.folder, load=lambda _: encoder)
-        expected = "CURRENT" if name == "CURRENT" else path.name
-        assert expected in str(caught.value) or "manifest" in str(caught.value)
+        # A changed pointer may still look like one, and then names a manifest that is not there.
+        names_it = path.name if name != "CURRENT" else "manifest" if "manifest" in str(caught.value) else "CURRENT"
+        assert names_it in str(caught.value)
         path.write_bytes(data)
     assert len(Collection.open(collection.folder, load=lambda _: encoder)) == 19
 
