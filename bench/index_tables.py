@@ -7,7 +7,7 @@ from typing import Any
 from tables import Table, number
 
 TARGETS = (0.95, 0.99)
-OURS = "retr"
+OURS = ("retr", "retr, recall 0.95")  # the default, and the default with its recall target changed
 Note = dict[str, Any]
 """One system at one size: its builds, openings and searches, or how it failed."""
 
@@ -53,23 +53,29 @@ def asked(group: Sequence[Note]) -> Table:
     columns = [f"{group[0]['size']:,} vectors, one query at a time"]
     for target in TARGETS:
         columns += [f"≥ {target}: setting", "recall@10", "CPU ms (median)", "queries/s", "× retr"]
-    ours = [next((cheapest(note, target) for note in group if note["system"] == OURS), None) for target in TARGETS]
+    ours = [own(group, target) for target in TARGETS]
     rows = []
     for note in group:
         cells = [name(note)]
-        for target, own in zip(TARGETS, ours, strict=True):
-            cells += asked_cells(note, target, own)
+        for target, best in zip(TARGETS, ours, strict=True):
+            cells += asked_cells(note, target, best)
         rows.append(cells)
     return Table(columns, rows)
 
 
-def asked_cells(note: Note, target: float, own: dict[str, Any] | None) -> list[str]:
+def own(group: Sequence[Note], target: float) -> dict[str, Any] | None:
+    """Our cheapest default that reached the target."""
+    found = [cheapest(note, target) for note in group if note["system"] in OURS]
+    return min((one for one in found if one), key=lambda one: float(one["cpu_ms"]), default=None)
+
+
+def asked_cells(note: Note, target: float, ours: dict[str, Any] | None) -> list[str]:
     """Least CPU of the repeats with their median, most queries a second; how many times our CPU that is."""
     best = cheapest(note, target)
     if best is None:
         reached = max((one["recall"] for search in note["searches"] for one in search["sweep"]), default=None)
         return ["not reached" if reached else "-", number(reached, 4), "-", "-", "-"]
-    ratio = number(best["cpu_ms"] / own["cpu_ms"]) if own else "-"
+    ratio = number(best["cpu_ms"] / ours["cpu_ms"]) if ours else "-"
     times = f"{number(best['cpu_ms'], 3)} ({number(best['cpu_median'], 3)})"
     return [shown(best["setting"]), number(best["recall"], 4), times, number(1000 / best["wall_ms"], 0), ratio]
 
