@@ -1,4 +1,4 @@
-"""retr through its Python API, end to end: filters are its own texts, answers its own ids and scores.
+"""retr through its Python API, end to end: filters are its own language, answers its own ids and scores.
 
 options  fields of DenseSettings, such as {"kind": "pq", "recall": 0.95}; none: what a user gets who chooses nothing.
 The parameters of a search are calibrated when the collection is built, so there is nothing to sweep.
@@ -21,7 +21,7 @@ class Retr:
         self.dense = dense
 
     def build(self, folder: Path, rows: Rows) -> None:
-        """One `add` of documents without text."""
+        """One `add`. A document must have a text: it gets its id, which is also indexed by words, as all texts are."""
         import retr
         from retr.index.dense.settings import DenseSettings
         from retr.index.settings import CollectionSettings
@@ -31,7 +31,8 @@ class Retr:
         collection = retr.create(folder / "docs", encoder=encoder, settings=settings)
         pairs = enumerate(zip(rows.buckets.tolist(), rows.sets, strict=True))
         documents = (
-            retr.Document(f"s{row}", "", metadata={"bucket": bucket, "set": name}) for row, (bucket, name) in pairs
+            retr.Document(f"s{row}", f"s{row}", metadata={"bucket": bucket, "set": name})
+            for row, (bucket, name) in pairs
         )
         collection.add(documents, vectors=rows.vectors)
 
