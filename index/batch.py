@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retr.index.exact import single
+from retr.index.manifest import EncoderFacts
 from retr.index.segments import Entry, to_json
-from retr.retrieval.embeddings import check_finite
+from retr.retrieval.embeddings import Embeddings, check_finite
 from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.protocols import Encoder
 from retr.retrieval.records import Document, check_id
@@ -25,8 +26,9 @@ class _Waiting:
 class Batch:
     """What the next commit will hold."""
 
-    def __init__(self, dim: int | None) -> None:
-        self._dim = dim
+    def __init__(self, encoder: EncoderFacts | None, dim: int | None) -> None:
+        self._facts = encoder
+        self._dim = None if encoder is None else dim or encoder.dim
         self._waiting: list[_Waiting] = []
         self.passages = 0
         self.characters = 0
@@ -49,14 +51,13 @@ class Batch:
 
     def encode(self, encoder: Encoder) -> int:
         """Give every document its vectors; says how many passages were encoded."""
-        assert self._dim is not None
+        assert self._dim is not None and self._facts is not None
         todo = [one for one in self._waiting if one.vectors is None]
         texts = [text for one in todo for text in encoded_texts(one.entry.document, one.entry.spans)]
         embeddings = encoder.encode_documents(texts)
-        values = single(embeddings, self._dim)
+        values = stored(embeddings, self._facts, self._dim)
         if len(values) != len(texts):
             raise Mismatch(f"The encoder gave {len(values)} vectors for {len(texts)} texts; it must give one a text.")
-        check_finite(embeddings)
         start = 0
         for one in todo:
             one.vectors = values[start : start + len(one.entry.spans)]
@@ -70,6 +71,22 @@ class Batch:
             return None
         known = [one.vectors for one in self._waiting if one.vectors is not None]
         return np.concatenate([np.empty((0, self._dim), np.float32), *known])
+
+
+def stored(embeddings: Embeddings, encoder: EncoderFacts, dim: int) -> NDArray[np.float32]:
+    """Vectors as the collection holds them: float32 [texts, dim], finite.
+
+    Where fewer numbers are kept than the encoder gives (Matryoshka, arXiv 2205.13147), cosine vectors are made unit
+    again.
+    """
+    values = single(embeddings, encoder.dim)
+    check_finite(embeddings)
+    if dim == encoder.dim:
+        return values
+    values = np.ascontiguousarray(values[:, :dim])
+    if encoder.similarity == "cosine":
+        values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+    return values
 
 
 def encoded_texts(document: Document, spans: Sequence[tuple[int, int]]) -> list[str]:

@@ -1,43 +1,36 @@
 """Collection: documents, their vectors and their postings in one folder, bound to the encoder they were made with."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from retr.index import history
+from retr.index.compaction import CompactReport, compact, folder_bytes, is_compact
+from retr.index.creation import encoder_facts, make_chunker
+from retr.index.dense.settings import DenseSettings
 from retr.index.fsio import Disk
 from retr.index.generations import collect_garbage
-from retr.index.lexical import analyzer
 from retr.index.lock import WriterLock
-from retr.index.manifest import EncoderFacts, Manifest, check_new_folder, read_current, write_current
-from retr.index.searching import Ranked, Searcher, check_query
-from retr.index.settings import CollectionSettings, Mode, SearchSettings, WriteSettings, check_k
-from retr.index.snapshot import Snapshot, open_snapshot
-from retr.index.snippets import SNIPPET_CHARACTERS, Snippet, snippet
+from retr.index.manifest import Manifest, check_new_folder, write_current
+from retr.index.pins import Pin, pin, pins_in, unpin
+from retr.index.reading import LoadEncoder, Reading, check_ids
+from retr.index.settings import CollectionSettings, WriteSettings
+from retr.index.snapshot import open_snapshot
 from retr.index.writing import AddReport, Writer
-from retr.retrieval.chunking import Chunker, ChunkSettings, page_of
-from retr.retrieval.embeddings import Vectors
+from retr.retrieval.embeddings import Vectors, check_finite
 from retr.retrieval.errors import BadInput, Mismatch
-from retr.retrieval.protocols import Encoder, Scorer, TokenAware
-from retr.retrieval.records import Document, Hit
-from retr.retrieval.rerank import rerank as rerank_hits
-
-GOLDEN_TEXT = "A golden text: the vector of this sentence tells one encoder from another."
-
-LoadEncoder = Callable[[str], Encoder]
+from retr.retrieval.protocols import Encoder
+from retr.retrieval.records import Document
 
 
-class Collection:
+class Collection(Reading):
     """One index folder. Reads one generation until `refresh()`; writes under a lock that only one process can hold."""
-
-    def __init__(self, snapshot: Snapshot, load: LoadEncoder, *, disk: Disk | None = None) -> None:
-        self._snapshot = snapshot
-        self._load = load
-        self._disk = disk or Disk()
 
     @classmethod
     def create(
@@ -56,237 +49,152 @@ class Collection:
         with WriterLock(folder):
             check_new_folder(folder)
             chosen = settings or CollectionSettings()
-            _make_chunker(chosen.chunk, encoder)
-            facts = None if encoder is None else _facts(encoder, spec)
+            make_chunker(chosen.chunk, encoder)
+            facts = None if encoder is None else encoder_facts(encoder, spec, chosen.dense)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             write_current(disk, folder, Manifest(1, facts, asdict(chosen), now))
-        return cls(open_snapshot(folder), lambda _: _given(encoder), disk=disk)
+        return cls(open_snapshot(folder), lambda _: _same(encoder), disk=disk)
 
     @classmethod
     def open(cls, path: str | Path, *, load: LoadEncoder, disk: Disk | None = None) -> Self:
         """An existing collection; `load` makes the encoder from its spec, when it is first needed."""
         return cls(open_snapshot(Path(path)), load, disk=disk)
 
-    def __len__(self) -> int:
-        return self.manifest.live_documents
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        return self._snapshot.folder
-
-    @property
-    def manifest(self) -> Manifest:
-        """What the opened generation holds."""
-        return self._snapshot.manifest
-
-    @cached_property
-    def encoder(self) -> Encoder:
-        """The encoder it was made with; Mismatch when what loads today is another one."""
-        facts = self.manifest.encoder
-        if facts is None:
-            raise BadInput(
-                "This collection has no encoder: it was made with --encoder none and answers --mode lexical."
-            )
-        encoder = self._load(facts.spec)
-        if encoder.fingerprint != facts.fingerprint or encoder.dim != facts.dim:
-            raise Mismatch(
-                f"The index {str(self.folder)!r} was made with {facts.spec} (fingerprint {facts.fingerprint[:12]}, dim "
-                f"{facts.dim}); the encoder given has fingerprint {encoder.fingerprint[:12]}, dim {encoder.dim}. "
-                "Use the encoder it was made with, or make a new index."
-            )
-        return encoder
-
-    def refresh(self) -> bool:
-        """Move on to the live generation; whether there was a newer one."""
-        if read_current(self.folder).generation == self.manifest.generation:
-            return False
-        self._snapshot = open_snapshot(self.folder)
-        return True
-
-    def add(self, documents: Iterable[Document], *, settings: WriteSettings | None = None) -> AddReport:
+    def add(
+        self,
+        documents: Iterable[Document],
+        *,
+        vectors: NDArray[np.float32] | None = None,
+        settings: WriteSettings | None = None,
+    ) -> AddReport:
         """Add documents, replacing those whose id is known; what is unchanged is not encoded again.
+
+        With `vectors`, float32 [documents, dim], each document is one passage and has that vector.
 
         Commits as it goes: after a crash or an error, everything up to the last commit is there, and adding the same
         documents again goes on from it. Moves this collection on to the new generation.
         """
-        with WriterLock(self.folder):
-            self.refresh()
-            writer = self._writer(settings or WriteSettings())
+        pairs = ((document, None) for document in documents) if vectors is None else self._paired(documents, vectors)
+        chosen = settings or WriteSettings()
+        with self._writing(chosen.wait_seconds):
+            writer = self._writer(chosen)
             try:
-                for document in documents:
-                    writer.add(document)
+                for document, vector in pairs:
+                    writer.add(document, vector)
+                report = writer.finish()
             except BadInput:
                 writer.commit()
                 self.refresh()
                 raise
-            report = writer.finish()
+            finally:
+                writer.close()
         self.refresh()
         return report
 
-    def delete(self, ids: Iterable[str]) -> int:
-        """Remove documents by id; says how many there were. They are found no more from the next generation on."""
-        chosen = _ids(ids)
-        with WriterLock(self.folder):
-            self.refresh()
+    def _paired(
+        self, documents: Iterable[Document], vectors: NDArray[np.float32]
+    ) -> list[tuple[Document, NDArray[np.float32]]]:
+        given = list(documents)
+        values = np.ascontiguousarray(vectors, np.float32)
+        facts = self.manifest.encoder
+        if facts is None or values.shape != (len(given), facts.dim):
+            wanted = "no vectors" if facts is None else f"[{len(given)}, {facts.dim}]"
+            raise Mismatch(
+                f"vectors has the shape {list(values.shape)}; this collection and these documents need {wanted}."
+            )
+        check_finite(Vectors(values))
+        return [(document, values[at : at + 1]) for at, document in enumerate(given)]
+
+    def delete(self, ids: Iterable[str], *, wait_seconds: float = 0.0) -> int:
+        """Remove documents by id; says how many there were. They are found no more from the next generation on.
+
+        Their texts and vectors stay in the files until they are merged away or `compact` is called.
+        """
+        chosen = check_ids(ids)
+        with self._writing(wait_seconds):
             writer = self._writer(WriteSettings())
-            removed = writer.delete(chosen)
-            writer.commit()
+            try:
+                removed = writer.delete(chosen)
+                writer.finish()
+            finally:
+                writer.close()
         self.refresh()
         return removed
+
+    def compact(self, *, dense: DenseSettings | None = None, wait_seconds: float = 0.0) -> CompactReport:
+        """Write all living documents as one segment, and erase everything else: deleted texts, vectors and words.
+
+        `dense` changes how vectors are stored and indexed. Older generations go too, so there is no rolling back past
+        it; those that a reader has open or a snapshot names are kept, and the report says so.
+        """
+        with self._writing(wait_seconds):
+            before, size = self._snapshot, folder_bytes(self.folder)
+            if dense is not None and (dense.dim or self._full_dim()) != self.manifest.dim:
+                raise BadInput(f"Vectors of {self.manifest.dim} numbers cannot become {dense.dim}. Make a new index.")
+            changed = dense is not None and dense != self.manifest.dense
+            erased = int(np.count_nonzero(~before.live))
+            segments = len(before.manifest.segments)
+            if changed or not is_compact(before):
+                collect_garbage(self._disk, self.folder)
+                compact(self._disk, before, dense if changed else None)
+            del before
+            self.refresh()
+            held = collect_garbage(self._disk, self.folder, keep=1)
+        return CompactReport(
+            generation=self.manifest.generation,
+            documents=len(self),
+            erased=erased,
+            segments_before=segments,
+            segments=len(self.manifest.segments),
+            bytes_before=size,
+            bytes=folder_bytes(self.folder),
+            held=tuple(held),
+            pinned=tuple(pin.name for pin in pins_in(self.folder)),
+        )
+
+    def _full_dim(self) -> int | None:
+        return self.manifest.encoder.dim if self.manifest.encoder is not None else None
+
+    def snapshot(self, name: str, *, wait_seconds: float = 0.0) -> Pin:
+        """Keep the live generation under a name until `drop_snapshot`; costs no copy."""
+        with self._writing(wait_seconds):
+            return pin(self._disk, self.folder, self.manifest, name)
+
+    def snapshots(self) -> list[Pin]:
+        """The snapshots there are, oldest generation first."""
+        return pins_in(self.folder)
+
+    def drop_snapshot(self, name: str, *, wait_seconds: float = 0.0) -> None:
+        """Let a snapshot go. NotFound when there is none of that name."""
+        with self._writing(wait_seconds):
+            unpin(self._disk, self.folder, name)
+
+    def rollback(self, to: int | str | None = None, *, wait_seconds: float = 0.0) -> int:
+        """Make an older generation's content the newest: a snapshot's by name, one by number, or the one before.
+
+        Gives the new generation's number. What was live is now the generation before.
+        """
+        with self._writing(wait_seconds):
+            generation = history.rollback(self._disk, self.folder, to).generation
+        self.refresh()
+        return generation
+
+    def copy(self, target: str | Path, *, of: int | str | None = None) -> int:
+        """Copy one generation (None: the live one) into a new folder, every byte checked; gives its number."""
+        return history.copy(self._disk, self.folder, Path(target), of=of).generation
+
+    @contextmanager
+    def _writing(self, wait_seconds: float) -> Iterator[None]:
+        """Hold the writer lock, on the live generation."""
+        with WriterLock(self.folder, wait_seconds=wait_seconds):
+            self.refresh()
+            yield
 
     def _writer(self, settings: WriteSettings) -> Writer:
         collect_garbage(self._disk, self.folder)
         return Writer(self._snapshot, lambda: self.encoder, lambda: self._chunker, settings=settings, disk=self._disk)
 
-    @cached_property
-    def _chunker(self) -> Chunker:
-        settings = ChunkSettings(**self.manifest.settings["chunk"])
-        return _make_chunker(settings, self.encoder if self.manifest.encoder is not None else None)
 
-    def get(self, ids: Iterable[str]) -> list[Document]:
-        """The documents with these ids, in the order given; unknown ids are left out."""
-        numbers = self._snapshot.number_of
-        known = [numbers[id] for id in _ids(ids) if id in numbers]
-        found = self._snapshot.documents(known)
-        return [found[number] for number in known]
-
-    def ids(self, where: str | None = None) -> list[str]:
-        """The ids of all documents, or of those for which the filter holds, in the order they were added."""
-        chosen = self._snapshot.documents_where(where)
-        return [id for id, number in self._snapshot.number_of.items() if chosen[number]]
-
-    def describe(self) -> dict[str, Any]:
-        """What it holds and what it was made with, as JSON values."""
-        manifest = self.manifest
-        encoder = None
-        if manifest.encoder is not None:
-            facts = asdict(manifest.encoder)
-            encoder = {
-                **facts.pop("describe"),
-                **{name: facts[name] for name in ("spec", "fingerprint", "dim", "similarity")},
-            }
-        return {
-            "index": str(self.folder),
-            "documents": manifest.live_documents,
-            "passages": manifest.live_passages,
-            "deleted": manifest.next_document - manifest.live_documents,
-            "generation": manifest.generation,
-            "created": manifest.created,
-            "segments": len(manifest.segments),
-            "bytes": sum(facts.bytes for facts in manifest.files().values()),
-            "settings": dict(manifest.settings),
-            "encoder": encoder,
-        }
-
-    def search(
-        self,
-        query: str,
-        k: int = 10,
-        *,
-        where: str | None = None,
-        mode: Mode | None = None,
-        rerank: Scorer | None = None,
-        settings: SearchSettings | None = None,
-    ) -> list[Hit]:
-        """The k best hits. `where` and `mode` are short for the same fields of `settings`."""
-        chosen = settings or SearchSettings()
-        if where is not None:
-            chosen = replace(chosen, where=where)
-        if mode is not None:
-            chosen = replace(chosen, mode=mode)
-        return self.search_many([query], k, settings=chosen, rerank=rerank)[0]
-
-    def search_many(
-        self,
-        queries: Sequence[str],
-        k: int = 10,
-        *,
-        settings: SearchSettings | None = None,
-        rerank: Scorer | None = None,
-    ) -> list[list[Hit]]:
-        """The k best hits of each query, in the order given. The filter is evaluated and the queries encoded once."""
-        chosen = settings or SearchSettings()
-        texts = [check_query(query) for query in queries]
-        if not texts:
-            return []
-        searcher = Searcher(self._snapshot, chosen)
-        vectors = self._encode_queries(texts) if searcher.needs_vectors and len(self) else None
-        wanted = check_k(k) if rerank is None else max(check_k(k), chosen.rerank_depth)
-        found = searcher.search(texts, vectors, wanted)
-        hits = [self._hits(ranked, explain=chosen.explain) for ranked in found]
-        if rerank is not None:
-            hits = [
-                rerank_hits(text, each, rerank, depth=chosen.rerank_depth)
-                for text, each in zip(texts, hits, strict=True)
-            ]
-        return [each[:k] for each in hits]
-
-    def snippet(self, hit: Hit, query: str, *, width: int | None = None) -> Snippet:
-        """The part of a hit's text that answers best, about `width` characters, with the matched words marked."""
-        return snippet(
-            hit.text, query, analyzer(str(self.manifest.settings["language"])), width=width or SNIPPET_CHARACTERS
-        )
-
-    def _encode_queries(self, texts: Sequence[str]) -> Vectors:
-        vectors = self.encoder.encode_queries(texts)
-        if not isinstance(vectors, Vectors):
-            raise Mismatch("The encoder gives one vector a token; this collection holds one a text.")
-        return vectors
-
-    def _hits(self, ranked: Sequence[Ranked], *, explain: bool) -> list[Hit]:
-        places = self._snapshot.places([one.row for one in ranked])
-        hits = []
-        for rank, (one, place) in enumerate(zip(ranked, places, strict=True), start=1):
-            document = place.document
-            source: dict[str, Any] = {k: v for k, v in document.source.items() if k != "page_starts"}
-            source |= {"passage": place.ordinal, "start": place.start, "end": place.end}
-            page = page_of(document, place.start)
-            if page is not None:
-                source["page"] = page
-            hits.append(
-                Hit(
-                    id=document.id,
-                    score=one.score,
-                    rank=rank,
-                    title=document.title,
-                    text=document.text[place.start : place.end],
-                    metadata=document.metadata,
-                    source=source,
-                    explain=one.explain if explain else None,
-                )
-            )
-        return hits
-
-
-def _ids(ids: Iterable[str]) -> list[str]:
-    if isinstance(ids, str):
-        raise BadInput(f"Ids are given as a list, such as [{ids!r}]; got the string {ids!r}.")
-    return list(ids)
-
-
-def _make_chunker(settings: ChunkSettings, encoder: Encoder | None) -> Chunker:
-    if isinstance(encoder, TokenAware):
-        return Chunker(settings, encoder.tokenizer, encoder.max_tokens)
-    return Chunker(settings)
-
-
-def _facts(encoder: Encoder, spec: str) -> EncoderFacts:
-    golden = encoder.encode_documents([GOLDEN_TEXT])
-    if not isinstance(golden, Vectors):
-        raise BadInput("This encoder gives one vector a token; a late-interaction index is needed for it.")
-    describe: dict[str, Any] = getattr(encoder, "describe", dict)()
-    kind = type(encoder)
-    return EncoderFacts(
-        spec=spec or f"{kind.__module__}:{kind.__qualname__}",
-        fingerprint=encoder.fingerprint,
-        dim=encoder.dim,
-        similarity=encoder.similarity,
-        describe=describe,
-        golden=tuple(float(value) for value in np.round(golden.values[0], 6)),
-    )
-
-
-def _given(encoder: Encoder | None) -> Encoder:
+def _same(encoder: Encoder | None) -> Encoder:
     assert encoder is not None
     return encoder

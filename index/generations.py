@@ -5,15 +5,19 @@ manifest before the pointer. Killed at any instant, the folder opens at the last
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection as Names
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retr.index.batch import Batch, encoded_texts
 from retr.index.fsio import Disk, FileFacts, facts_of
+from retr.index.leases import unread
 from retr.index.lexical import write_generation
 from retr.index.manifest import (
     CURRENT,
@@ -21,104 +25,123 @@ from retr.index.manifest import (
     Segment,
     generations_in,
     manifest_name,
+    placed,
     read_current,
     read_manifest,
     write_current,
 )
-from retr.index.segments import write_segment
+from retr.index.pins import pinned_generations
+from retr.index.segments import SegmentWriter, document_tables, passages_of
 from retr.retrieval.errors import RetrError
 
 KEPT_GENERATIONS = 2
 
 
-def commit_generation(
-    disk: Disk, folder: Path, manifest: Manifest, batch: Batch, *, dead: NDArray[np.bool_], removed: Mapping[int, int]
-) -> Manifest:
-    """Write the batch and the removals as the next generation.
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """What the next generation has that the last one has not.
 
-    `removed` says of each removed document's number how many passages it had; `dead` [documents] includes them.
+    `segments` are those it keeps or has merged, in order; `batch` comes after them; `dead` [documents] is over all of
+    these; `removed` are the keys of the passages that the postings must lose. `rebuilt` gives every (key, text) when
+    the postings are to be made anew.
     """
+
+    segments: tuple[Segment, ...]
+    batch: Batch | None
+    dead: NDArray[np.bool_]
+    removed: Sequence[int] = ()
+    rebuilt: Iterable[tuple[int, str]] | None = None
+    next_name: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def commit_generation(disk: Disk, folder: Path, manifest: Manifest, changes: Changes) -> Manifest:
+    """Write the changes as the next generation, and switch the pointer to it."""
     name = f"{manifest.generation + 1:06d}"
-    _clear_leftovers(disk, folder, name)
-    segments = manifest.segments
-    if len(batch):
-        segments = (*segments, _write_segment(disk, folder, manifest, batch, name))
-    lexical = _write_lexical(disk, folder, manifest, batch, removed, name)
-    deletes = _write_deletes(disk, folder, dead, name) if dead.any() else {}
-    number = sum(segment.documents for segment in segments)
+    segments, batch = changes.segments, changes.batch
+    next_name = max(manifest.next_name, changes.next_name)
+    added = 0
+    if batch is not None and len(batch):
+        clear_leftover(disk, folder / "segments" / f"{next_name:06d}")
+        segment = _write_segment(disk, folder, manifest, batch, name=f"{next_name:06d}")
+        segments, next_name, added = (*segments, segment), next_name + 1, batch.passages
+    segments = placed(segments)
+    clear_leftover(disk, folder / "lexical" / name)
+    lexical_folder, lexical = _write_lexical(disk, folder, manifest, changes, name)
+    documents = sum(segment.documents for segment in segments)
+    settings = {**manifest.settings, **changes.settings}
     new = manifest.following(
         segments=segments,
+        settings=settings,
         lexical=lexical,
-        lexical_folder=f"lexical/{name}",
-        deletes=deletes,
-        live_documents=number - int(np.count_nonzero(dead)),
-        live_passages=manifest.live_passages + batch.passages - sum(removed.values()),
+        lexical_folder=lexical_folder,
+        deletes=_write_deletes(disk, folder, changes.dead, name) if changes.dead.any() else {},
+        live_documents=documents - int(np.count_nonzero(changes.dead)),
+        live_passages=manifest.live_passages + added - len(changes.removed),
+        next_key=manifest.next_key + added,
+        next_name=next_name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_current(disk, folder, new)
     return new
 
 
-def _clear_leftovers(disk: Disk, folder: Path, name: str) -> None:
-    for left in (folder / "segments" / name, folder / "lexical" / name):
-        if left.exists():
-            disk.remove(left)
+def clear_leftover(disk: Disk, path: Path) -> None:
+    """Remove what a killed writer left under a name that is to be used now."""
+    if path.exists():
+        disk.remove(path)
 
 
-def _write_segment(disk: Disk, folder: Path, manifest: Manifest, batch: Batch, name: str) -> Segment:
-    path = folder / "segments" / name
-    disk.make_folder(path)
-    files = write_segment(path, batch.entries, batch.vectors(), first_document=manifest.next_document)
-    for file in files:
-        disk.sync_file(path / file)
-    disk.sync_folder(path)
-    disk.sync_folder(path.parent)
-    return Segment(
-        name=name,
-        first_document=manifest.next_document,
-        documents=len(batch),
-        first_row=manifest.next_row,
-        rows=batch.passages,
-        files={file: facts_of(path / file) for file in files},
+def _write_segment(disk: Disk, folder: Path, manifest: Manifest, batch: Batch, *, name: str) -> Segment:
+    writer = SegmentWriter(disk, folder, name)
+    entries = batch.entries
+    for table in document_tables(entries):
+        writer.documents(table)
+    vectors = batch.vectors()
+    return writer.finish(
+        passages_of(entries),
+        np.arange(manifest.next_key, manifest.next_key + batch.passages, dtype=np.int64),
+        None if vectors is None else [vectors],
+        dim=manifest.dim,
+        settings=manifest.dense,
     )
 
 
 def _write_lexical(
-    disk: Disk, folder: Path, manifest: Manifest, batch: Batch, removed: Iterable[int], name: str
-) -> dict[str, FileFacts]:
+    disk: Disk, folder: Path, manifest: Manifest, changes: Changes, name: str
+) -> tuple[str, dict[str, FileFacts]]:
+    added = changes.batch is not None and len(changes.batch) > 0
+    if not added and not changes.removed and changes.rebuilt is None and manifest.lexical_folder:
+        return manifest.lexical_folder, dict(manifest.lexical)
     path = folder / "lexical" / name
+    old = folder / manifest.lexical_folder if manifest.lexical_folder and changes.rebuilt is None else None
     names = write_generation(
         disk,
-        folder / manifest.lexical_folder if manifest.lexical_folder else None,
+        old,
         path,
         language=str(manifest.settings["language"]),
-        added=_lexical_rows(batch, manifest.next_document, manifest.next_row),
-        removed=sorted(removed),
+        added=changes.rebuilt if changes.rebuilt is not None else _lexical_rows(changes.batch, manifest.next_key),
+        removed=() if changes.rebuilt is not None else changes.removed,
     )
     disk.sync_folder(path.parent)
-    # Hard-linked files are the very same inode, so what the last manifest says of them still holds.
-    old = folder / manifest.lexical_folder
-    return {
-        file: manifest.lexical[file]
-        if file in manifest.lexical and _same_file(old / file, path / file)
-        else facts_of(path / file)
-        for file in names
-    }
+    disk.sync_folder(folder)
+    return f"lexical/{name}", {file: _facts(manifest, old, path, file) for file in names}
 
 
-def _same_file(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False
+def _facts(manifest: Manifest, old: Path | None, new: Path, file: str) -> FileFacts:
+    """Hard-linked files are the very same inode, so what the last manifest says of them still holds."""
+    with contextlib.suppress(OSError):
+        if old is not None and file in manifest.lexical and (old / file).samefile(new / file):
+            return manifest.lexical[file]
+    return facts_of(new / file)
 
 
-def _lexical_rows(batch: Batch, first_document: int, first_row: int) -> Iterator[tuple[int, int, str]]:
-    row = first_row
-    for number, entry in enumerate(batch.entries, start=first_document):
+def _lexical_rows(batch: Batch | None, first_key: int) -> Iterator[tuple[int, str]]:
+    key = first_key
+    for entry in batch.entries if batch is not None else ():
         for text in encoded_texts(entry.document, entry.spans):
-            yield row, number, text
-            row += 1
+            yield key, text
+            key += 1
 
 
 def _write_deletes(disk: Disk, folder: Path, dead: NDArray[np.bool_], name: str) -> dict[str, FileFacts]:
@@ -127,30 +150,48 @@ def _write_deletes(disk: Disk, folder: Path, dead: NDArray[np.bool_], name: str)
     disk.write(path, np.packbits(dead, bitorder="little").tobytes())
     disk.sync_file(path)
     disk.sync_folder(path.parent)
+    disk.sync_folder(folder)
     return {f"deletes/{path.name}": facts_of(path)}
 
 
-def collect_garbage(disk: Disk, folder: Path) -> None:
-    """Remove what the last two generations do not name: orphans of a killed writer, and older generations.
+def collect_garbage(disk: Disk, folder: Path, *, keep: int = KEPT_GENERATIONS, building: Names[str] = ()) -> list[int]:
+    """Remove what no kept generation names: orphans of a killed writer, and older generations.
 
-    Open files stay readable for the processes that have them open.
+    Kept are the last `keep` generations, those pinned by a snapshot, and those that a reader has open, which are given
+    back. `building` names segments that are being written.
     """
     live = read_current(folder)
-    kept = {CURRENT, "LOCK"}
+    pinned = pinned_generations(folder)
+    kept = {CURRENT, "LOCK", *(f"segments/{name}" for name in building)}
+    held = []
     for generation in generations_in(folder):
-        if live.generation - KEPT_GENERATIONS < generation <= live.generation:
-            with contextlib.suppress(RetrError):
-                kept |= set(read_manifest(folder, manifest_name(generation)).files()) | {manifest_name(generation)}
+        recent = live.generation - keep < generation <= live.generation
+        if not recent and generation not in pinned:
+            with unread(folder / manifest_name(generation)) as free:
+                if free:
+                    disk.remove(folder / manifest_name(generation))
+                    continue
+            held.append(generation)
+        kept |= _files_of(folder, generation)
     folders = {str(parent) for name in kept for parent in Path(name).parents}
     for path in _ours(folder):
         name = path.relative_to(folder).as_posix()
         if name not in kept and name not in folders:
             disk.remove(path)
+    return held
+
+
+def _files_of(folder: Path, generation: int) -> set[str]:
+    name = manifest_name(generation)
+    with contextlib.suppress(RetrError):
+        return set(read_manifest(folder, name).files()) | {name}
+    return {name}
 
 
 def _ours(folder: Path) -> Iterator[Path]:
     yield from folder.glob("manifest-*.json")
-    yield from folder.glob(f"{CURRENT}.tmp")
+    yield from folder.glob("*.tmp")
     for kind in ("segments", "lexical"):
         yield from folder.glob(f"{kind}/*")
     yield from folder.glob("deletes/*.bitmap")
+    yield from folder.glob("snapshots/*.tmp")

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tantivy
@@ -46,16 +46,38 @@ def analyzer(language: str) -> Any:
 
 def _schema() -> Any:
     builder = tantivy.SchemaBuilder()
-    builder.add_unsigned_field("row", indexed=True, fast=True)
-    builder.add_unsigned_field("document", indexed=True, fast=True)
+    builder.add_unsigned_field("row", indexed=True, fast=True)  # The passage's key, which format 1 called its row.
     builder.add_text_field("body", tokenizer_name=ANALYZER)
     return builder.build()
 
 
-class LexicalIndex:
-    """One generation, opened for reading."""
+class RowKeys(Protocol):
+    """What turns rows into the keys that the postings hold, and back."""
 
-    def __init__(self, folder: Path, language: str) -> None:
+    def of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The keys of rows."""
+        ...
+
+    def rows(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of keys."""
+        ...
+
+
+class SameKeys:
+    """Every row is its own key."""
+
+    def of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows themselves."""
+        return rows
+
+    rows = of
+
+
+class LexicalIndex:
+    """One generation, opened for reading; `keys` says which rows its passages are."""
+
+    def __init__(self, folder: Path, language: str, keys: RowKeys = SameKeys()) -> None:  # noqa: B008  # immutable
+        self._keys = keys
         self._analyzer = analyzer(language)
         try:
             self._index = tantivy.Index.open(str(folder))
@@ -77,7 +99,7 @@ class LexicalIndex:
         if query is None or k <= 0 or (allowed is not None and not allowed.any()):
             return np.empty(0, np.int64), np.empty(0, np.float32)
         if allowed is not None and np.count_nonzero(allowed) <= _FEW_ROWS:
-            query = _only(self._schema, query, np.flatnonzero(allowed))
+            query = _only(self._schema, query, self._keys.of(np.flatnonzero(allowed)))
             allowed = None
         return self._widen(query, k, allowed)
 
@@ -87,7 +109,8 @@ class LexicalIndex:
         limit = k if allowed is None else 4 * k
         while True:
             hits = self._searcher.search(query, limit, count=False).hits
-            rows = np.array(self._searcher.fast_field_values("row", [hit[1] for hit in hits]), np.int64)
+            keys = np.array(self._searcher.fast_field_values("row", [hit[1] for hit in hits]), np.int64)
+            rows = self._keys.rows(keys)
             scores = np.array([hit[0] for hit in hits], np.float32)
             kept = np.arange(len(rows)) if allowed is None else np.flatnonzero(allowed[rows])
             if len(kept) >= k or len(hits) < limit:
@@ -106,9 +129,10 @@ class LexicalIndex:
     def explain(self, text: str, row: int) -> list[dict[str, Any]]:
         """What each query term gave to the row's score."""
         parts = []
+        key = self._keys.of(np.array([row], np.int64))
         for term, count in Counter(self._analyzer.analyze(text)).items():
             one = tantivy.Query.term_query(self._schema, "body", term, "freq")
-            hits = self._searcher.search(_only(self._schema, one, np.array([row])), 1, count=False).hits
+            hits = self._searcher.search(_only(self._schema, one, key), 1, count=False).hits
             if hits:
                 parts.append({"term": term, "score": round(hits[0][0] * count, 6), **self._statistics(one, hits[0][1])})
         return sorted(parts, key=lambda part: -part["score"])
@@ -126,8 +150,8 @@ class LexicalIndex:
         return found
 
 
-def _only(schema: Any, query: Any, rows: NDArray[np.int64]) -> Any:
-    chosen = tantivy.Query.term_set_query(schema, "row", rows.tolist())
+def _only(schema: Any, query: Any, keys: NDArray[np.int64]) -> Any:
+    chosen = tantivy.Query.term_set_query(schema, "row", keys.tolist())
     return tantivy.Query.boolean_query(
         [(tantivy.Occur.Must, query), (tantivy.Occur.Must, tantivy.Query.const_score_query(chosen, 0.0))]
     )
@@ -139,26 +163,21 @@ def write_generation(
     new: Path,
     *,
     language: str,
-    added: Iterable[tuple[int, int, str]],
+    added: Iterable[tuple[int, str]],
     removed: Sequence[int],
 ) -> list[str]:
-    """Make the folder `new` out of `old`: (row, document, text) added, documents removed. Gives its file names."""
+    """Make the folder `new` out of `old`: (key, text) added, passages removed by key. Gives its file names."""
     disk.make_folder(new)
     if old is not None:
-        for path in sorted(old.iterdir()):
-            if path.name in _REPLACED:
-                shutil.copyfile(path, new / path.name)
-            else:
-                disk.link(path, new / path.name)
-    index = tantivy.Index(_schema(), str(new), reuse=old is not None)
+        _take_over(disk, old, new)
+    index = tantivy.Index(_schema(), str(new), reuse=False) if old is None else tantivy.Index.open(str(new))
     index.register_tokenizer(ANALYZER, analyzer(language))
     writer = index.writer(_HEAP_BYTES, 1)
     if removed:
-        writer.delete_documents_by_query(tantivy.Query.term_set_query(index.schema, "document", list(removed)))
-    for row, document, text in added:
+        writer.delete_documents_by_query(tantivy.Query.term_set_query(index.schema, "row", list(removed)))
+    for key, text in added:
         entry = tantivy.Document()
-        entry.add_unsigned("row", row)
-        entry.add_unsigned("document", document)
+        entry.add_unsigned("row", key)
         entry.add_text("body", text)
         writer.add_document(entry)
     writer.commit()
@@ -171,3 +190,18 @@ def write_generation(
         disk.sync_file(new / name)
     disk.sync_folder(new)
     return names
+
+
+def _take_over(disk: Disk, old: Path, new: Path) -> None:
+    for path in sorted(old.iterdir()):
+        if path.name in _REPLACED:
+            shutil.copyfile(path, new / path.name)
+        elif path.name not in _LOCKS:
+            disk.link(path, new / path.name)
+
+
+def passages_in(folder: Path) -> tuple[int, int]:
+    """How many passages a generation's postings hold, and how many of them are deleted but not yet merged away."""
+    segments = json.loads((folder / "meta.json").read_bytes())["segments"]
+    deleted = sum(segment["deletes"]["num_deleted_docs"] for segment in segments if segment.get("deletes"))
+    return sum(segment["max_doc"] for segment in segments), deleted

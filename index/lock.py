@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -11,25 +12,29 @@ from typing import Self
 
 from retr.retrieval.errors import Mismatch
 
+_PAUSE = 0.02
+
 
 class WriterLock:
     """Held while a Collection writes. The kernel drops it with the process, so a dead writer leaves nothing stale."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, wait_seconds: float = 0.0) -> None:
         self._path = folder / "LOCK"
+        self._wait = wait_seconds
         self._file: int | None = None
 
     def __enter__(self) -> Self:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(file, 4096).decode("utf-8", "replace").strip() or "unknown"
-            os.close(file)
-            raise Mismatch(
-                f"The index {str(self._path.parent)!r} is being written by another process ({holder}). "
-                "Wait for it to finish; readers are not affected."
-            ) from None
+        deadline = time.monotonic() + self._wait
+        while not _taken(file):
+            if time.monotonic() >= deadline:
+                holder = os.pread(file, 4096, 0).decode("utf-8", "replace").strip() or "unknown"
+                os.close(file)
+                raise Mismatch(
+                    f"The index {str(self._path.parent)!r} is being written by another process ({holder}). "
+                    "Wait for it to finish; readers are not affected."
+                )
+            time.sleep(_PAUSE)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         note = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now})
         os.ftruncate(file, 0)
@@ -44,3 +49,11 @@ class WriterLock:
             os.ftruncate(self._file, 0)
             os.close(self._file)
             self._file = None
+
+
+def _taken(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

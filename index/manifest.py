@@ -3,15 +3,16 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from retr.index.dense.settings import DenseSettings
+from retr.index.formats import FORMAT, to_current
 from retr.index.fsio import Disk, FileFacts
-from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound
+from retr.retrieval.errors import BadInput, Damaged, NotFound
 
-FORMAT = 1
 CURRENT = "CURRENT"
 _FOLDER = re.compile(r"(segments|lexical)/\d+")
 _NAME = re.compile(r"manifest-(\d{6,})\.json")
@@ -19,7 +20,12 @@ _NAME = re.compile(r"manifest-(\d{6,})\.json")
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Documents and passages that were added by one commit; rows and numbers follow on from the segment before."""
+    """Documents and passages written together; their numbers and rows follow on from the segment before.
+
+    A row is a place in one generation and moves when segments are merged; a passage's key is its own for ever and
+    rises with the row. `first_key` is given where the keys have no gap; else they stand in a file. `dense` says how the
+    vectors are stored and indexed; empty is plain float32.
+    """
 
     name: str
     first_document: int
@@ -27,6 +33,8 @@ class Segment:
     first_row: int
     rows: int
     files: Mapping[str, FileFacts]
+    dense: Mapping[str, Any] = field(default_factory=dict)
+    first_key: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +63,26 @@ class Manifest:
     deletes: Mapping[str, FileFacts] = field(default_factory=dict)
     live_documents: int = 0
     live_passages: int = 0
+    next_key: int = 0
+    next_name: int = 1
     written_by: str = ""
 
     @property
     def name(self) -> str:
         """The manifest's file name."""
         return manifest_name(self.generation)
+
+    @property
+    def dense(self) -> DenseSettings:
+        """How new segments store and index their vectors."""
+        return DenseSettings(**self.settings.get("dense", {}))
+
+    @property
+    def dim(self) -> int | None:
+        """Numbers in a stored vector: the encoder's, or the first so many of them."""
+        if self.encoder is None:
+            return None
+        return self.dense.dim or self.encoder.dim
 
     @property
     def next_document(self) -> int:
@@ -85,6 +107,16 @@ class Manifest:
     def following(self, **changes: Any) -> "Manifest":
         """The next generation, with `changes`."""
         return replace(self, generation=self.generation + 1, **changes)
+
+
+def placed(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    """The segments with their first documents and rows counted through from 0."""
+    found: list[Segment] = []
+    document = row = 0
+    for segment in segments:
+        found.append(replace(segment, first_document=document, first_row=row))
+        document, row = document + segment.documents, row + segment.rows
+    return tuple(found)
 
 
 def manifest_name(generation: int) -> str:
@@ -139,9 +171,7 @@ def read_manifest(folder: Path, name: str, *, sha256: str | None = None) -> Mani
 
 
 def _from_json(table: dict[str, Any], path: Path) -> Manifest:
-    found = table.pop("format")
-    if found != FORMAT:
-        raise Mismatch(f"{str(path)!r} has format {found}; this version of retr reads format {FORMAT}. Upgrade retr.")
+    table = to_current(table, path)
     encoder = table.pop("encoder")
     segments = [Segment(**{**one, "files": _facts(one["files"])}) for one in table.pop("segments")]
     for folder in (*(f"segments/{segment.name}" for segment in segments), table["lexical_folder"] or "lexical/0"):
@@ -163,13 +193,17 @@ def _facts(table: Mapping[str, Mapping[str, Any]]) -> dict[str, FileFacts]:
 
 def write_current(disk: Disk, folder: Path, manifest: Manifest) -> None:
     """Commit: the manifest durable first, then the pointer switched by one rename, then the folder durable."""
-    data = manifest.to_json()
-    path = folder / manifest.name
+    publish(disk, folder, manifest.name, manifest.to_json())
+
+
+def publish(disk: Disk, folder: Path, name: str, data: bytes) -> None:
+    """Write a manifest's bytes under its name, and switch the pointer to it."""
+    path = folder / name
     disk.write(path, data)
     disk.sync_file(path)
     disk.sync_folder(folder)
     pointer = folder / f"{CURRENT}.tmp"
-    disk.write(pointer, f"{manifest.name} {hashlib.sha256(data).hexdigest()}\n".encode("ascii"))
+    disk.write(pointer, f"{name} {hashlib.sha256(data).hexdigest()}\n".encode("ascii"))
     disk.sync_file(pointer)
     disk.rename(pointer, folder / CURRENT)
     disk.sync_folder(folder)

@@ -55,6 +55,7 @@ class Searcher:
 
     def __init__(self, snapshot: Snapshot, settings: SearchSettings) -> None:
         self._snapshot, self._settings = snapshot, settings
+        self.plans: list[dict[str, Any]] = []
         self._allowed = self._allowed_rows()
         self._keys = None if settings.group == "passage" else snapshot.document_of
         self._modes = [mode for mode in ("dense", "lexical") if settings.mode in (mode, "hybrid")]
@@ -76,7 +77,7 @@ class Searcher:
     def search(self, texts: Sequence[str], vectors: Vectors | None, k: int) -> list[list[Ranked]]:
         """The k best passages of each query."""
         depth = max(k, self._settings.depth) if len(self._modes) > 1 else k
-        dense = self._dense_legs(vectors, depth) if vectors is not None else [None] * len(texts)
+        dense = self.dense_legs(vectors, depth) if vectors is not None else [None] * len(texts)
         found = []
         for text, leg in zip(texts, dense, strict=True):
             legs = [leg] if leg is not None else []
@@ -85,10 +86,13 @@ class Searcher:
             found.append(self._rank(text, legs)[:k])
         return found
 
-    def _dense_legs(self, vectors: Vectors, depth: int) -> list[Leg]:
-        assert self._snapshot.dense is not None
-        wanted = self._first_try(depth)
-        matches = self._snapshot.dense.search(vectors, wanted, self._allowed)
+    def dense_legs(self, vectors: Vectors, depth: int) -> list[Leg]:
+        """The nearest passages of each query, at most `depth`, one a key."""
+        dense = self._snapshot.dense
+        assert dense is not None
+        wanted, exact = self._first_try(depth), self._settings.exact
+        matches, plans = dense.search_explained(vectors, wanted, self._allowed, exact=exact)
+        self.plans = plans
         legs = []
         for number in range(len(vectors)):
             rows, scores = matches.rows[number], matches.scores[number]
@@ -96,10 +100,11 @@ class Searcher:
             while True:
                 found = rows >= 0
                 leg = self._leg("dense", rows[found], scores[found])
-                if len(leg.rows) >= depth or not found.all() or width >= len(self._snapshot.dense):
+                if len(leg.rows) >= depth or not found.all() or width >= len(dense):
                     break
                 width *= 4
-                again = self._snapshot.dense.search(Vectors(vectors.values[number : number + 1]), width, self._allowed)
+                one = Vectors(vectors.values[number : number + 1])
+                again = dense.search(one, width, self._allowed, exact=exact)
                 rows, scores = again.rows[0], again.scores[0]
             legs.append(_cut(leg, depth))
         return legs
@@ -165,6 +170,8 @@ class Searcher:
             return {}
         if "lexical" in parts and self._snapshot.lexical is not None:
             parts["lexical"]["terms"] = self._snapshot.lexical.explain(text, row)
+        if "dense" in parts:
+            parts["dense"]["plan"] = self.plans
         return {"mode": self._settings.mode, **parts}
 
 

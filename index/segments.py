@@ -1,28 +1,34 @@
-"""One commit's documents, passages and vectors as files: written once, then only read.
+"""Documents, passages and vectors that were written together, as files: written once, then only read.
 
 documents.parquet   one row a document: id, title, text, metadata, source, hashes
-passages.npy        one record a passage: its document's number, ordinal, start and end in the document's text
-dense.npy           one float32 vector a passage; absent without an encoder
+passages.npy        one record a passage: its document, counted in the segment; ordinal, start and end in the text
+keys.npy            one key a passage; only where merging has left gaps, otherwise they count on from the first
+dense.npy, …        one vector a passage, as `retr.index.dense` stores it; absent without an encoder
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retr.index.dense.parts import DensePart, write_part
+from retr.index.dense.settings import DenseSettings
+from retr.index.fsio import Disk, facts_of
 from retr.index.manifest import Segment
+from retr.index.rowgroups import RowGroups
 from retr.retrieval.errors import Damaged
 from retr.retrieval.records import Document
 
-DOCUMENTS, PASSAGES, DENSE = "documents.parquet", "passages.npy", "dense.npy"
+DOCUMENTS, PASSAGES, KEYS = "documents.parquet", "passages.npy", "keys.npy"
 PASSAGE = np.dtype([("document", "<i8"), ("ordinal", "<i4"), ("start", "<i8"), ("end", "<i8")])
 _GROUP_DOCUMENTS = 512
 _GROUP_BYTES = 4 << 20
-_CONTENT = ["id", "title", "text", "metadata", "source"]
+CONTENT = ["id", "title", "text", "metadata", "source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,49 +46,105 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False, separators=(",", ":"))
 
 
-def write_segment(
-    folder: Path, entries: Sequence[Entry], vectors: NDArray[np.float32] | None, *, first_document: int
-) -> list[str]:
-    """Write the files into an existing folder; gives their names. Nothing is synced."""
-    _write_documents(folder / DOCUMENTS, entries)
-    passages = np.array(
+class SegmentWriter:
+    """Writes one segment's folder: documents as tables, then passages, then vectors; then makes all of it durable."""
+
+    def __init__(self, disk: Disk, folder: Path, name: str) -> None:
+        import pyarrow.parquet as pq
+
+        self._disk, self._folder, self._name = disk, folder, name
+        self._path = folder / "segments" / name
+        disk.make_folder(self._path)
+        self._names = [DOCUMENTS, PASSAGES]
+        self._parquet = pq.ParquetWriter(self._path / DOCUMENTS, document_schema(), compression="zstd")
+        self._documents = 0
+
+    def documents(self, table: Any) -> None:
+        """Append a pyarrow table of documents, as one row group."""
+        self._documents += table.num_rows
+        self._parquet.write_table(table)
+
+    def finish(
+        self,
+        passages: NDArray[Any],
+        keys: NDArray[np.int64],
+        blocks: Iterable[NDArray[np.float32]] | None,
+        *,
+        dim: int | None,
+        settings: DenseSettings,
+    ) -> Segment:
+        """The rest of the files, synced; gives the segment, not yet placed among others."""
+        self._parquet.close()
+        self._save(PASSAGES, passages)
+        first_key = int(keys[0]) if len(keys) else 0
+        if not np.array_equal(keys, np.arange(first_key, first_key + len(keys))):
+            self._save(KEYS, keys)
+            self._names.append(KEYS)
+            first_key = -1
+        dense: dict[str, Any] = {}
+        if blocks is not None and dim is not None:
+            names, dense = write_part(self._disk, self._path, blocks, dim, settings)
+            self._names += names
+        for name in self._names:
+            self._disk.sync_file(self._path / name)
+        self._disk.sync_folder(self._path)
+        self._disk.sync_folder(self._path.parent)
+        self._disk.sync_folder(self._folder)
+        return Segment(
+            name=self._name,
+            first_document=0,
+            documents=self._documents,
+            first_row=0,
+            rows=len(passages),
+            files={name: facts_of(self._path / name) for name in self._names},
+            dense=dense,
+            first_key=None if first_key < 0 else first_key,
+        )
+
+    def _save(self, name: str, values: NDArray[Any]) -> None:
+        with (self._path / name).open("wb") as file:
+            np.save(file, values, allow_pickle=False)
+
+
+def document_schema() -> Any:
+    """The columns of documents.parquet."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [(name, pa.string()) for name in CONTENT] + [("text_hash", pa.binary(16)), ("record_hash", pa.binary(16))]
+    )
+
+
+def document_tables(entries: Sequence[Entry]) -> Iterator[Any]:
+    """Entries as pyarrow tables of a row group's size."""
+    import pyarrow as pa
+
+    schema = document_schema()
+    for group in _groups(entries):
+        documents = [entry.document for entry in group]
+        columns: list[list[Any]] = [
+            [document.id for document in documents],
+            [document.title for document in documents],
+            [document.text for document in documents],
+            [to_json(dict(document.metadata)) for document in documents],
+            [to_json(dict(document.source)) for document in documents],
+            [entry.text_hash for entry in group],
+            [entry.record_hash for entry in group],
+        ]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+        yield pa.Table.from_arrays(arrays, schema=schema)
+
+
+def passages_of(entries: Sequence[Entry]) -> NDArray[Any]:
+    """The records of passages.npy."""
+    return np.array(
         [
-            (first_document + number, ordinal, start, end)
+            (number, ordinal, start, end)
             for number, entry in enumerate(entries)
             for ordinal, (start, end) in enumerate(entry.spans)
         ],
         PASSAGE,
     )
-    with (folder / PASSAGES).open("wb") as file:
-        np.save(file, passages, allow_pickle=False)
-    if vectors is None:
-        return [DOCUMENTS, PASSAGES]
-    with (folder / DENSE).open("wb") as file:
-        np.save(file, vectors, allow_pickle=False)
-    return [DOCUMENTS, PASSAGES, DENSE]
-
-
-def _write_documents(path: Path, entries: Sequence[Entry]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema(
-        [(name, pa.string()) for name in _CONTENT] + [("text_hash", pa.binary(16)), ("record_hash", pa.binary(16))]
-    )
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for group in _groups(entries):
-            documents = [entry.document for entry in group]
-            columns: list[list[Any]] = [
-                [document.id for document in documents],
-                [document.title for document in documents],
-                [document.text for document in documents],
-                [to_json(dict(document.metadata)) for document in documents],
-                [to_json(dict(document.source)) for document in documents],
-                [entry.text_hash for entry in group],
-                [entry.record_hash for entry in group],
-            ]
-            arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
 def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
@@ -99,56 +161,73 @@ def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
 
 
 class OpenSegment:
-    """A segment's files, opened for reading. They stay readable when a later generation removes them."""
+    """A segment's files, opened for reading."""
 
     def __init__(self, folder: Path, facts: Segment, dim: int | None) -> None:
-        import pyarrow.parquet as pq
-
         self.facts = facts
-        self._path = folder / "segments" / facts.name
+        self.path = folder / "segments" / facts.name
         try:
-            self._documents = pq.ParquetFile(self._path / DOCUMENTS, memory_map=True)
-            self.passages: NDArray[Any] = np.load(self._path / PASSAGES, mmap_mode="r", allow_pickle=False)
-            self.vectors: NDArray[np.float32] | None = self._load_vectors(dim) if dim is not None else None
+            self._groups = RowGroups(self.path / DOCUMENTS, CONTENT)
+            self.passages: NDArray[Any] = np.load(self.path / PASSAGES, mmap_mode="r", allow_pickle=False)
+            self._keys: NDArray[np.int64] | None = None
+            if facts.first_key is None:
+                self._keys = np.load(self.path / KEYS, mmap_mode="r", allow_pickle=False)
+            self.dense = None if dim is None else DensePart.open(self.path, facts.rows, dim, facts.dense)
         except (ValueError, OSError) as error:
-            raise Damaged(f"The segment {str(self._path)!r} cannot be read ({error}). Run: retr check") from None
-        metadata = self._documents.metadata
-        groups = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        self._group_ends = np.cumsum(groups, dtype=np.int64)
-        if metadata.num_rows != facts.documents or len(self.passages) != facts.rows or self.passages.dtype != PASSAGE:
-            raise Damaged(f"The segment {str(self._path)!r} does not hold the rows its manifest names. Run: retr check")
+            raise Damaged(f"The segment {str(self.path)!r} cannot be read ({error}). Run: retr check") from None
+        keys = facts.rows if self._keys is None else len(self._keys)
+        if (
+            self._groups.rows != facts.documents
+            or not facts.rows == len(self.passages) == keys
+            or self.passages.dtype != PASSAGE
+        ):
+            raise Damaged(f"The segment {str(self.path)!r} does not hold the rows its manifest names. Run: retr check")
 
-    def _load_vectors(self, dim: int) -> NDArray[np.float32]:
-        if not self.facts.rows:
-            return np.empty((0, dim), np.float32)
-        vectors: NDArray[np.float32] = np.load(self._path / DENSE, mmap_mode="r", allow_pickle=False)
-        if vectors.shape != (self.facts.rows, dim) or vectors.dtype != np.float32:
-            raise Damaged(f"{str(self._path / DENSE)!r} holds {vectors.dtype} {vectors.shape}. Run: retr check")
-        return vectors
+    @cached_property
+    def document_of(self) -> NDArray[np.int64]:
+        """The document of every row, counted in this segment."""
+        column = np.ascontiguousarray(self.passages["document"])
+        return column - (column[0] if len(column) else 0)  # Format 1 counted in the collection.
 
     @property
-    def documents_path(self) -> str:
+    def keys(self) -> NDArray[np.int64]:
+        """The key of every row, rising."""
+        if self._keys is not None:
+            return self._keys
+        first = self.facts.first_key or 0
+        return np.arange(first, first + self.facts.rows, dtype=np.int64)
+
+    def rows_of(self, number: int) -> tuple[int, int]:
+        """The first row of a document and one past its last, both counted in this segment."""
+        start, end = np.searchsorted(self.document_of, [number, number + 1])
+        return int(start), int(end)
+
+    @cached_property
+    def ids(self) -> Any:
+        """The ids of all documents, as a pyarrow array."""
+        return self._groups.column("id")
+
+    @property
+    def documents_path(self) -> Path:
         """The Parquet file, for a query engine."""
-        return str(self._path / DOCUMENTS)
+        return self.path / DOCUMENTS
 
     def documents(self, numbers: Sequence[int]) -> dict[int, Document]:
-        """Some documents by their number in the collection; only the row groups that hold them are read."""
-        local = np.asarray(sorted(numbers), np.int64) - self.facts.first_document
+        """Some documents by their number in the segment; only the row groups that hold them are read."""
         found: dict[int, Document] = {}
-        groups = np.searchsorted(self._group_ends, local, side="right")
-        for group in np.unique(groups):
-            start = int(self._group_ends[group - 1]) if group else 0
-            table = self._documents.read_row_group(int(group), columns=_CONTENT, use_threads=False)
-            for number in local[groups == group]:
-                row = {name: table.column(name)[int(number) - start].as_py() for name in _CONTENT}
-                row["metadata"], row["source"] = json.loads(row["metadata"]), json.loads(row["source"])
-                found[int(number) + self.facts.first_document] = Document(**row)
+        for number, row in self._groups.rows_at(numbers):
+            row["metadata"], row["source"] = json.loads(row["metadata"]), json.loads(row["source"])
+            found[number] = Document(**row)
         return found
 
+    def tables(self) -> Iterator[Any]:
+        """All documents, a row group at a time, as pyarrow tables."""
+        return self._groups.tables()
+
     def recorded(self) -> Iterator[tuple[int, str, bytes, bytes]]:
-        """(number, id, text hash, record hash) of every document, dead ones too, in order."""
-        number = self.facts.first_document
-        for batch in self._documents.iter_batches(columns=["id", "text_hash", "record_hash"], batch_size=8192):
+        """(number in the segment, id, text hash, record hash) of every document, dead ones too, in order."""
+        number = 0
+        for batch in self._groups.batches(["id", "text_hash", "record_hash"]):
             for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 yield number, *row
                 number += 1

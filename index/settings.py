@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from retr.index.dense.settings import DenseSettings
 from retr.index.languages import check_language
 from retr.retrieval.chunking import ChunkSettings
 from retr.retrieval.errors import BadInput, unknown
@@ -14,10 +15,12 @@ Group = Literal["document", "passage"]
 
 @dataclass(frozen=True, slots=True)
 class CollectionSettings:
-    """Fixed when a collection is made: how texts are cut, and the language of the stemmer (or none)."""
+    """Chosen when a collection is made: how texts are cut, the language of the stemmer (or none), and how vectors are
+    stored and searched; only the last can change later, by `retr tune` or `retr compact`."""
 
     chunk: ChunkSettings = field(default_factory=ChunkSettings)
     language: str = "english"
+    dense: DenseSettings = field(default_factory=DenseSettings)
 
     def __post_init__(self) -> None:
         check_language(self.language)
@@ -28,7 +31,8 @@ class WriteSettings:
     """When an `add` encodes and commits: what is committed survives a crash, each commit costs a few files.
 
     `on_duplicate` says what becomes of an id that comes twice in one `add`; `mirror` removes the documents that did
-    not come, so that the collection holds what was given and nothing else.
+    not come, so that the collection holds what was given and nothing else. `merge` lets small segments be joined as
+    they become many. `wait_seconds` is how long to wait for another writer to finish.
     """
 
     encode_passages: int = 512
@@ -37,6 +41,8 @@ class WriteSettings:
     commit_seconds: float = 30.0
     on_duplicate: Literal["fail", "skip"] = "fail"
     mirror: bool = False
+    merge: bool = True
+    wait_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("encode_passages", "commit_passages", "commit_characters"):
@@ -49,7 +55,8 @@ class SearchSettings:
     """How a search is done.
 
     `depth` candidates of each kind are fused; `group` says whether one document may appear with several passages;
-    `weights` are those of dense and lexical; `rerank_depth` hits are handed to the reranker.
+    `weights` are those of dense and lexical; `rerank_depth` hits are handed to the reranker. `exact` scores every
+    vector, whatever the kind of index.
     """
 
     mode: Mode = "hybrid"
@@ -60,6 +67,7 @@ class SearchSettings:
     depth: int = 100
     rerank_depth: int = 50
     explain: bool = False
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):

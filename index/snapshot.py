@@ -1,24 +1,29 @@
 """One generation of an index folder, opened for reading: it never changes, whatever a writer does meanwhile."""
 
+import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.dense import FlatIndex
+from retr.index.dense.index import DenseIndex
+from retr.index.filtering import DocumentFilter
+from retr.index.keys import Keys
+from retr.index.leases import Lease
 from retr.index.lexical import LexicalIndex
 from retr.index.manifest import Manifest, read_current
 from retr.index.segments import OpenSegment
 from retr.index.verify import verify
-from retr.retrieval.errors import Damaged, NotFound
-from retr.retrieval.filters import parse, to_sql
+from retr.retrieval.errors import Damaged
+from retr.retrieval.filters import parse
 from retr.retrieval.records import Document
 
-_TRIES = 8
+_TRIES = 20
+_KEPT_FILTERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,9 @@ def open_snapshot(folder: Path) -> "Snapshot":
     for attempt in range(_TRIES):
         manifest = read_current(folder)
         try:
+            lease = Lease(folder / manifest.name)
             verify(folder, manifest)
-            return Snapshot(folder, manifest)
+            return Snapshot(folder, manifest, lease)
         except (Damaged, FileNotFoundError):
             if attempt == _TRIES - 1 or read_current(folder).generation == manifest.generation:
                 raise
@@ -45,32 +51,28 @@ def open_snapshot(folder: Path) -> "Snapshot":
 
 
 class Snapshot:
-    """Documents by number, passages by row, and the indexes over the rows."""
+    """Documents by number, passages by row, and the indexes over the rows. The generation is held while it lives."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, lease: Lease | None = None) -> None:
         self.folder = folder
         self.manifest = manifest
-        dim = manifest.encoder.dim if manifest.encoder else None
-        self._segments = [OpenSegment(folder, segment, dim) for segment in manifest.segments]
-        self.live = self._read_live()
+        self._lease = lease
+        self.segments = [OpenSegment(folder, segment, manifest.dim) for segment in manifest.segments]
+        self._first_documents = [segment.facts.first_document for segment in self.segments]
+        self._first_rows = [segment.facts.first_row for segment in self.segments]
+        self.live = read_live(folder, manifest)
+        self.keys = Keys(self.segments)
+        self._filtered: dict[str, NDArray[np.bool_]] = {}
         self.lexical = (
-            LexicalIndex(folder / manifest.lexical_folder, str(manifest.settings["language"]))
+            LexicalIndex(folder / manifest.lexical_folder, str(manifest.settings["language"]), self.keys)
             if manifest.lexical_folder
             else None
         )
 
-    def _read_live(self) -> NDArray[np.bool_]:
-        live = np.ones(self.manifest.next_document, np.bool_)
-        for name in self.manifest.deletes:
-            bits = np.frombuffer((self.folder / name).read_bytes(), np.uint8)
-            dead = np.unpackbits(bits, bitorder="little").astype(np.bool_)
-            live[: len(dead)] &= ~dead[: len(live)]
-        return live
-
     @cached_property
     def document_of(self) -> NDArray[np.int64]:
         """The document's number of every row."""
-        parts = [segment.passages["document"] for segment in self._segments]
+        parts = [segment.document_of + segment.facts.first_document for segment in self.segments]
         return np.concatenate([np.empty(0, np.int64), *parts])
 
     @cached_property
@@ -79,72 +81,117 @@ class Snapshot:
         return None if self.live.all() else self.live[self.document_of]
 
     @cached_property
-    def dense(self) -> FlatIndex | None:
+    def dense(self) -> DenseIndex | None:
         """The vectors of all rows; None in a collection without an encoder."""
-        if self.manifest.encoder is None:
+        if self.manifest.dim is None:
             return None
-        blocks = [segment.vectors for segment in self._segments if segment.vectors is not None]
-        return FlatIndex(self.manifest.encoder.dim, blocks)
-
-    @cached_property
-    def number_of(self) -> dict[str, int]:
-        """The number of every living document, by its id."""
-        return {id: number for number, id, _, _ in self.recorded()}
+        return DenseIndex(self.manifest.dim, [segment.dense for segment in self.segments if segment.dense is not None])
 
     def documents_where(self, where: str | None) -> NDArray[np.bool_]:
         """The living documents, by number, for which the filter expression holds."""
         if where is None:
             return self.live
-        import duckdb
+        known = self._filtered.get(where)
+        if known is None:
+            tree = parse(where)
+            parts = [each.where(tree) for each in self._filters]
+            known = np.concatenate([np.empty(0, np.bool_), *parts]) & self.live
+            if len(self._filtered) >= _KEPT_FILTERS:
+                self._filtered.clear()
+            self._filtered[where] = known
+        return known
 
-        condition, parameters = to_sql(parse(where))
-        found = np.zeros(len(self.live), np.bool_)
-        with duckdb.connect(":memory:") as connection:
-            for segment in self._segments:
-                query = f"SELECT file_row_number FROM read_parquet(?, file_row_number=true) WHERE {condition}"
-                rows = connection.execute(query, [segment.documents_path, *parameters]).fetchnumpy()
-                numbers = np.asarray(rows["file_row_number"], np.int64)
-                found[numbers + segment.facts.first_document] = True
-        return found & self.live
+    @cached_property
+    def _filters(self) -> list[DocumentFilter]:
+        return [DocumentFilter(segment.documents_path, segment.facts.documents) for segment in self.segments]
 
     def documents(self, numbers: Iterable[int]) -> dict[int, Document]:
         """Documents by number."""
-        wanted = set(numbers)
         found: dict[int, Document] = {}
-        for segment in self._segments:
-            first = segment.facts.first_document
-            here = [number for number in wanted if first <= number < first + segment.facts.documents]
-            if here:
-                found |= segment.documents(here)
+        for at, local in self._by_segment(numbers).items():
+            first = self._first_documents[at]
+            found |= {number + first: document for number, document in self.segments[at].documents(local).items()}
+        return found
+
+    def ids_of(self, numbers: Sequence[int]) -> list[str]:
+        """The ids of documents, in the order given."""
+        places = [bisect_right(self._first_documents, number) - 1 for number in numbers]
+        return [
+            self.segments[at].ids[number - self._first_documents[at]].as_py()
+            for at, number in zip(places, numbers, strict=True)
+        ]
+
+    def numbers_of(self, ids: Iterable[str]) -> dict[str, int]:
+        """The numbers of those living documents that have one of these ids."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        wanted = pa.array([id for id in dict.fromkeys(ids) if _storable(id)], pa.string())
+        found: dict[str, int] = {}
+        if not len(wanted):
+            return found
+        for segment in self.segments:
+            places = np.flatnonzero(pc.is_in(segment.ids, value_set=wanted).to_numpy(zero_copy_only=False))
+            numbers = places + segment.facts.first_document
+            here = places[self.live[numbers]]
+            found |= {segment.ids[place].as_py(): place + segment.facts.first_document for place in here.tolist()}
+        return found
+
+    def all_ids(self) -> Iterator[tuple[int, str]]:
+        """(number, id) of every living document, in order."""
+        for segment in self.segments:
+            for number, id in enumerate(segment.ids.to_pylist(), start=segment.facts.first_document):
+                if self.live[number]:
+                    yield number, id
+
+    def _by_segment(self, numbers: Iterable[int]) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for number in set(numbers):
+            at = bisect_right(self._first_documents, number) - 1
+            found.setdefault(at, []).append(number - self._first_documents[at])
         return found
 
     def places(self, rows: Sequence[int]) -> list[Place]:
         """Where the rows' texts stand, in the order given."""
         spans = [self._span(row) for row in rows]
-        documents = self.documents(int(span["document"]) for span in spans)
+        documents = self.documents(number for number, _ in spans)
         return [
-            Place(documents[int(span["document"])], int(span["ordinal"]), int(span["start"]), int(span["end"]))
-            for span in spans
+            Place(documents[number], int(span["ordinal"]), int(span["start"]), int(span["end"]))
+            for number, span in spans
         ]
 
-    def _span(self, row: int) -> Any:
-        for segment in self._segments:
-            if row < segment.facts.first_row + segment.facts.rows:
-                return segment.passages[row - segment.facts.first_row]
-        raise NotFound(f"The collection has no row {row}; it has {self.manifest.next_row}.")
+    def _span(self, row: int) -> tuple[int, np.void]:
+        segment = self.segments[bisect_right(self._first_rows, row) - 1]
+        local = row - segment.facts.first_row
+        return int(segment.document_of[local]) + segment.facts.first_document, segment.passages[local]
 
     def rows_of(self, number: int) -> NDArray[np.int64]:
         """The rows of a document's passages."""
-        for segment in self._segments:
-            if number < segment.facts.first_document + segment.facts.documents:
-                column = segment.passages["document"]
-                start, end = np.searchsorted(column, [number, number + 1])
-                return np.arange(start, end, dtype=np.int64) + segment.facts.first_row
-        raise NotFound(f"The collection has no document number {number}.")
+        segment = self.segments[bisect_right(self._first_documents, number) - 1]
+        start, end = segment.rows_of(number - segment.facts.first_document)
+        return np.arange(start, end, dtype=np.int64) + segment.facts.first_row
 
     def recorded(self) -> Iterator[tuple[int, str, bytes, bytes]]:
         """(number, id, text hash, record hash) of every living document, in order."""
-        for segment in self._segments:
-            for key in segment.recorded():
-                if self.live[key[0]]:
-                    yield key
+        for segment in self.segments:
+            first = segment.facts.first_document
+            for number, id, text, record in segment.recorded():
+                if self.live[number + first]:
+                    yield number + first, id, text, record
+
+
+def read_live(folder: Path, manifest: Manifest) -> NDArray[np.bool_]:
+    """Whether each document of a generation lives, by number."""
+    live = np.ones(manifest.next_document, np.bool_)
+    for name, facts in manifest.deletes.items():
+        data = (folder / name).read_bytes()
+        if hashlib.sha256(data).hexdigest() != facts.sha256:
+            raise Damaged(f"{str(folder / name)!r} is damaged: its SHA-256 is not the one that was written.")
+        dead = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little").astype(np.bool_)
+        live[: len(dead)] &= ~dead[: len(live)]
+    return live
+
+
+def _storable(id: str) -> bool:
+    """Whether pyarrow can hold the id; no document has one that it cannot."""
+    return isinstance(id, str) and (id.isascii() or not any("\ud800" <= character <= "\udfff" for character in id))

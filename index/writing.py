@@ -1,14 +1,16 @@
 """Adding and deleting: documents gather, are encoded in batches, and become durable commit by commit."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retr.index.batch import Batch, check_document, hashes, where_from
+from retr.index.commits import Commits
 from retr.index.fsio import Disk
-from retr.index.generations import collect_garbage, commit_generation
 from retr.index.segments import Entry, to_json
 from retr.index.settings import WriteSettings
 from retr.index.snapshot import Snapshot
@@ -45,45 +47,51 @@ class Writer:
         settings: WriteSettings,
         disk: Disk,
     ) -> None:
-        self._base, self._manifest = snapshot, snapshot.manifest
+        self._base, self._folder = snapshot, snapshot.folder
         self._encoder, self._chunker = encoder, chunker
         self._settings, self._disk = settings, disk
-        self._chunk_key = to_json(dict(snapshot.manifest.settings))
+        self._chunk_key = _chunk_key(snapshot)
         self._recorded = {id: (number, text, record) for number, id, text, record in snapshot.recorded()}
         self._seen: set[str] = set()
-        self._dead = ~snapshot.live
+        self._commits = Commits(snapshot, disk, merging=settings.merge)
         self._start_batch()
-        self.report = AddReport(generation=self._manifest.generation)
+        self.report = AddReport(generation=snapshot.manifest.generation)
 
     def _start_batch(self) -> None:
-        self._batch = Batch(self._manifest.encoder.dim if self._manifest.encoder else None)
-        self._removed: dict[int, int] = {}
+        manifest = self._base.manifest
+        self._batch = Batch(manifest.encoder, manifest.dense.dim)
+        self._removed: set[int] = set()
         self._started = time.monotonic()
 
-    def add(self, document: Document) -> None:
-        """Take one document in. Encodes and commits when enough have gathered."""
+    def add(self, document: Document, vectors: NDArray[np.float32] | None = None) -> None:
+        """Take one document in. Encodes and commits when enough have gathered.
+
+        With `vectors` [1, dim] the document is one passage and is not encoded.
+        """
         check_document(document)
         if document.id in self._seen:
             self._refuse(document)
             return
         self._seen.add(document.id)
-        text_hash, record_hash = hashes(document, self._chunk_key)
+        text_hash, record_hash = hashes(document, self._chunk_key if vectors is None else _vector_key(vectors))
         known = self._recorded.get(document.id)
         if known is not None and known[2] == record_hash:
             self.report.unchanged += 1
             return
-        spans = [(passage.start, passage.end) for passage in self._chunker().split(document)]
-        vectors = None
+        spans = [(0, len(document.text))] if vectors is not None else self._spans(document)
         if known is None:
             self.report.added += 1
         else:
             self.report.updated += 1
-            self._remove(known[0])
-            if known[1] == text_hash and self._base.dense is not None:
+            self._removed.add(known[0])
+            if vectors is None and known[1] == text_hash and self._base.dense is not None:
                 vectors = self._base.dense.vectors(self._base.rows_of(known[0]))
         self._batch.put(Entry(document, spans, text_hash, record_hash), vectors)
         self.report.passages += len(spans)
         self._advance()
+
+    def _spans(self, document: Document) -> list[tuple[int, int]]:
+        return [(passage.start, passage.end) for passage in self._chunker().split(document)]
 
     def _refuse(self, document: Document) -> None:
         what = f"The document id {document.id!r} comes twice{where_from(document)}."
@@ -109,33 +117,39 @@ class Writer:
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents by id; unknown ids are passed over. Says how many were removed."""
         numbers = {self._recorded[id][0] for id in ids if id in self._recorded}
-        for number in sorted(numbers):
-            self._remove(number)
+        self._removed |= numbers
         return len(numbers)
 
     def finish(self) -> AddReport:
-        """The last commit of an `add`."""
+        """The last commit of an `add`, and of the merges it has set off."""
         if self._settings.mirror:
             self.report.removed = self.delete(self._recorded.keys() - self._seen)
         self.commit()
+        while self._commits.waiting:
+            self._commits.take()
+            self.commit(force=True)
+        self.report.problems += self._commits.problems
         return self.report
 
-    def _remove(self, number: int) -> None:
-        self._removed[number] = len(self._base.rows_of(number))
+    def close(self) -> None:
+        """Wait for a merge under way, whose result is dropped."""
+        self._commits.drop()
 
-    def commit(self) -> None:
+    def commit(self, *, force: bool = False) -> None:
         """Make everything taken in so far durable and visible."""
         self._encode()
-        if not len(self._batch) and not self._removed:
+        if not (len(self._batch) or self._removed or force):
             return
-        dead = np.zeros(self._manifest.next_document + len(self._batch), np.bool_)
-        dead[: len(self._dead)] = self._dead
-        dead[list(self._removed)] = True
-        folder = self._base.folder
-        self._manifest = commit_generation(
-            self._disk, folder, self._manifest, self._batch, dead=dead, removed=self._removed
-        )
-        self._dead = dead
-        self.report.generation = self._manifest.generation
-        collect_garbage(self._disk, folder)
+        rows = [self._base.rows_of(number) for number in sorted(self._removed)]
+        keys = self._base.keys.of(np.concatenate([np.empty(0, np.int64), *rows]))
+        self.report.generation = self._commits.commit(self._batch, self._removed, keys.tolist())
         self._start_batch()
+
+
+def _chunk_key(snapshot: Snapshot) -> str:
+    settings = snapshot.manifest.settings
+    return to_json({name: settings[name] for name in ("chunk", "language")})
+
+
+def _vector_key(vectors: NDArray[np.float32]) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(vectors).tobytes(), digest_size=16).hexdigest()

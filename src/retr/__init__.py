@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from retr.encoders import load_encoder, load_scorer
     from retr.index.collection import Collection
+    from retr.index.creation import GivenVectors
+    from retr.index.dense.settings import DenseSettings
+    from retr.index.settings import CollectionSettings, SearchSettings, WriteSettings
     from retr.opening import create, open
     from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound, RetrError
     from retr.retrieval.records import Document, Hit, Query
@@ -18,13 +21,18 @@ __version__ = "0.1.0"
 __all__ = [
     "BadInput",
     "Collection",
+    "CollectionSettings",
     "Damaged",
+    "DenseSettings",
     "Document",
+    "GivenVectors",
     "Hit",
     "Mismatch",
     "NotFound",
     "Query",
     "RetrError",
+    "SearchSettings",
+    "WriteSettings",
     "__version__",
     "create",
     "load_encoder",
@@ -35,13 +43,18 @@ __all__ = [
 _HOMES = {
     "BadInput": "retr.retrieval.errors",
     "Collection": "retr.index.collection",
+    "CollectionSettings": "retr.index.settings",
     "Damaged": "retr.retrieval.errors",
+    "DenseSettings": "retr.index.dense.settings",
     "Document": "retr.retrieval.records",
+    "GivenVectors": "retr.index.creation",
     "Hit": "retr.retrieval.records",
     "Mismatch": "retr.retrieval.errors",
     "NotFound": "retr.retrieval.errors",
     "Query": "retr.retrieval.records",
     "RetrError": "retr.retrieval.errors",
+    "SearchSettings": "retr.index.settings",
+    "WriteSettings": "retr.index.settings",
     "create": "retr.opening",
     "load_encoder": "retr.encoders",
     "load_scorer": "retr.encoders",

@@ -15,7 +15,7 @@ TEXTS = ["red fish", "red red bird", "blue bird sings", "a fish swims in a blue 
 
 
 def make(folder: Path, texts: list[str], language: str = "english") -> LexicalIndex:
-    rows = [(row, row, text) for row, text in enumerate(texts)]
+    rows = list(enumerate(texts))
     write_generation(Disk(), None, folder, language=language, added=rows, removed=[])
     return LexicalIndex(folder, language)
 
@@ -79,7 +79,7 @@ def test_the_next_generation_leaves_the_last_alone(tmp_path: Path) -> None:
     old = make(tmp_path / "1", TEXTS)
     before = {path.name: path.read_bytes() for path in (tmp_path / "1").iterdir()}
     write_generation(
-        Disk(), tmp_path / "1", tmp_path / "2", language="english", added=[(4, 4, "a green fish")], removed=[0, 1]
+        Disk(), tmp_path / "1", tmp_path / "2", language="english", added=[(4, "a green fish")], removed=[0, 1]
     )
     new = LexicalIndex(tmp_path / "2", "english")
     assert (len(old), len(new)) == (4, 3)

@@ -1,0 +1,92 @@
+"""Everything living into one segment and fresh postings; what is dead is left behind, and then cleared away."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from retr.index.batch import encoded_texts
+from retr.index.dense.settings import DenseSettings
+from retr.index.fsio import Disk
+from retr.index.generations import Changes, clear_leftover, commit_generation
+from retr.index.lexical import passages_in
+from retr.index.manifest import Manifest, Segment, placed
+from retr.index.merging import Job, Run, merge
+from retr.index.segments import OpenSegment
+from retr.index.snapshot import Snapshot
+from retr.retrieval.records import Document
+
+
+@dataclass(frozen=True, slots=True)
+class CompactReport:
+    """What a compaction did. Bytes are those of the whole folder; `held` and `pinned` still keep older generations.
+
+    `erased` counts the dead documents that were left behind; `held` are generations that a reader has open, `pinned`
+    the names of snapshots: what they hold is not erased before they go.
+    """
+
+    generation: int
+    documents: int
+    erased: int
+    segments_before: int
+    segments: int
+    bytes_before: int
+    bytes: int
+    held: tuple[int, ...] = ()
+    pinned: tuple[str, ...] = ()
+
+
+def is_compact(snapshot: Snapshot) -> bool:
+    """Whether there is nothing to merge and nothing to leave behind."""
+    manifest = snapshot.manifest
+    if len(manifest.segments) > 1 or not snapshot.live.all():
+        return False
+    if not manifest.lexical_folder:
+        return True
+    passages, deleted = passages_in(snapshot.folder / manifest.lexical_folder)
+    return deleted == 0 and passages == manifest.live_passages
+
+
+def compact(disk: Disk, snapshot: Snapshot, dense: DenseSettings | None = None) -> Manifest:
+    """The next generation: one segment, new postings, `dense` as its settings where given. For the holder of the lock.
+
+    Keys begin again at 0, so rows and keys are one.
+    """
+    folder, manifest = snapshot.folder, snapshot.manifest
+    settings = {} if dense is None else {"dense": asdict(dense)}
+    wanted = replace(manifest, settings={**manifest.settings, **settings})
+    name = f"{manifest.next_name:06d}"
+    clear_leftover(disk, folder / "segments" / name)
+    run = Run(0, len(manifest.segments))
+    merged = merge(disk, folder, Job(wanted, run, ~snapshot.live, name, first_key=0))
+    segments = () if merged.segment is None else placed([merged.segment])
+    changes = Changes(
+        segments,
+        None,
+        np.zeros(sum(segment.documents for segment in segments), np.bool_),
+        rebuilt=_texts(folder, segments),
+        next_name=manifest.next_name + 1,
+        settings=settings,
+    )
+    return commit_generation(disk, folder, replace(manifest, next_key=manifest.live_passages), changes)
+
+
+def _texts(folder: Path, segments: tuple[Segment, ...]) -> Iterator[tuple[int, str]]:
+    """(key, text) of every passage, as the postings take them in."""
+    for facts in segments:
+        segment = OpenSegment(folder, facts, None)
+        keys, number = iter(segment.keys.tolist()), 0
+        for table in segment.tables():
+            for row in table.select(["id", "title", "text"]).to_pylist():
+                start, end = segment.rows_of(number)
+                spans = [(int(one["start"]), int(one["end"])) for one in segment.passages[start:end]]
+                for text in encoded_texts(Document(**row), spans):
+                    yield next(keys), text
+                number += 1
+
+
+def folder_bytes(folder: Path) -> int:
+    """The size of all files in a folder, each inode once."""
+    stats = [path.lstat() for path in folder.rglob("*") if path.is_file()]
+    return sum({stat.st_ino: stat.st_size for stat in stats}.values())

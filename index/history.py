@@ -1,0 +1,124 @@
+"""Going back to an older generation, and copying one out: both read what was written and check it first."""
+
+import shutil
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from retr.index.fsio import Disk, FileFacts, facts_of
+from retr.index.leases import Lease
+from retr.index.manifest import (
+    Manifest,
+    check_new_folder,
+    generations_in,
+    manifest_name,
+    publish,
+    read_current,
+    read_manifest,
+    write_current,
+)
+from retr.index.pins import find, pins_in
+from retr.index.verify import problems
+from retr.retrieval.errors import BadInput, Damaged, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A generation that can be gone back to; `snapshots` are the names that keep it."""
+
+    generation: int
+    created: str
+    documents: int
+    live: bool
+    snapshots: tuple[str, ...]
+
+
+def kept_generations(folder: Path) -> list[Kept]:
+    """All generations whose manifests are there, newest first."""
+    live, pins = read_current(folder).generation, pins_in(folder)
+    found = []
+    for generation in reversed([number for number in generations_in(folder) if number <= live]):
+        manifest = read_manifest(folder, manifest_name(generation))
+        names = tuple(pin.name for pin in pins if pin.generation == generation)
+        found.append(Kept(generation, manifest.created, manifest.live_documents, generation == live, names))
+    return found
+
+
+def kept_manifest(folder: Path, to: int | str) -> Manifest:
+    """The manifest of a generation by its number or a snapshot's name. NotFound, with what there is; Damaged."""
+    if isinstance(to, str):
+        pin = find(folder, to)
+        return read_manifest(folder, manifest_name(pin.generation), sha256=pin.sha256)
+    live = read_current(folder)
+    known = [generation for generation in generations_in(folder) if generation <= live.generation]
+    if to not in known:
+        raise NotFound(
+            f"There is no generation {to}; kept are {', '.join(str(number) for number in known)}. "
+            "Only the last two and those of snapshots are."
+        )
+    return read_manifest(folder, manifest_name(to))
+
+
+def rollback(disk: Disk, folder: Path, to: int | str | None) -> Manifest:
+    """Make the content of an older generation (None: the one before) the newest. For the holder of the lock.
+
+    Nothing is lost: what was live stays as the generation before, until the next write.
+    """
+    live = read_current(folder)
+    if to is None:
+        older = [number for number in generations_in(folder) if number < live.generation]
+        if not older:
+            raise NotFound(f"Generation {live.generation} is the only one; there is nothing to go back to.")
+        to = older[-1]
+    target = kept_manifest(folder, to)
+    if target.generation == live.generation:
+        raise BadInput(f"Generation {live.generation} is the live one. Name an older one.")
+    for problem in problems(folder, target):
+        raise Damaged(f"{problem} Generation {target.generation} cannot be gone back to.")
+    new = replace(
+        target,
+        generation=live.generation + 1,
+        next_key=max(live.next_key, target.next_key),
+        next_name=max(live.next_name, target.next_name),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_current(disk, folder, new)
+    return new
+
+
+def copy(disk: Disk, folder: Path, target: Path, *, of: int | str | None = None) -> Manifest:
+    """Copy one generation (None: the live one) into a new or empty folder, every byte checked against its manifest.
+
+    Needs no lock: writers may commit meanwhile. Damaged when a file is not what was written; nothing usable is then
+    left in `target`, since the pointer is written last.
+    """
+    check_new_folder(target)
+    manifest, _lease = _held(folder, of)
+    disk.make_folder(target)
+    for name, facts in manifest.files().items():
+        _copy_file(disk, folder / name, target / name, facts)
+    for parent in sorted({(target / name).parent for name in manifest.files()}):
+        disk.sync_folder(parent)
+        disk.sync_folder(parent.parent)
+    publish(disk, target, manifest.name, (folder / manifest.name).read_bytes())
+    return manifest
+
+
+def _held(folder: Path, of: int | str | None) -> tuple[Manifest, Lease]:
+    """The generation to copy, held so that no writer clears it away meanwhile."""
+    while True:
+        manifest = read_current(folder) if of is None else kept_manifest(folder, of)
+        try:
+            return manifest, Lease(folder / manifest.name)
+        except FileNotFoundError:
+            continue
+
+
+def _copy_file(disk: Disk, source: Path, target: Path, facts: FileFacts) -> None:
+    disk.make_folder(target.parent)
+    shutil.copyfile(source, target)
+    if facts_of(target) != facts:
+        raise Damaged(
+            f"{str(source)!r} is damaged: it is not what was written. The copy {str(target)!r} is not usable."
+        )
+    disk.sync_file(target)

@@ -1,0 +1,91 @@
+"""Snapshots by name: a generation that stays until its pin is removed, kept as `snapshots/NAME.json`."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from retr.index.fsio import Disk
+from retr.index.manifest import Manifest, manifest_name
+from retr.retrieval.errors import BadInput, Damaged, NotFound, unknown
+
+FOLDER = "snapshots"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A named generation, and the SHA-256 of its manifest."""
+
+    name: str
+    generation: int
+    created: str
+    documents: int
+    sha256: str
+
+
+def check_name(name: str) -> str:
+    """The snapshot's name itself, or BadInput."""
+    if not _NAME.fullmatch(name):
+        raise BadInput(
+            f"A snapshot's name has 1 to 64 letters, digits, dots, dashes or underscores; got {name!r}. Choose another."
+        )
+    return name
+
+
+def pins_in(folder: Path) -> list[Pin]:
+    """All snapshots of an index folder, oldest generation first. Damaged when one cannot be read."""
+    found = []
+    for path in sorted((folder / FOLDER).glob("*.json")):
+        try:
+            found.append(Pin(**json.loads(path.read_bytes())))
+        except (ValueError, TypeError) as error:
+            raise Damaged(f"The snapshot {str(path)!r} cannot be read ({error}). Remove that file by hand.") from None
+    return sorted(found, key=lambda pin: (pin.generation, pin.name))
+
+
+def pinned_generations(folder: Path) -> set[int]:
+    """The generations that snapshots keep."""
+    return {pin.generation for pin in pins_in(folder)}
+
+
+def pin(disk: Disk, folder: Path, manifest: Manifest, name: str) -> Pin:
+    """Keep a generation under a name. BadInput when the name is taken."""
+    path = folder / FOLDER / f"{check_name(name)}.json"
+    if path.exists():
+        raise BadInput(f"There is a snapshot {name!r} already. Choose another name, or remove that one first.")
+    data = (folder / manifest_name(manifest.generation)).read_bytes()
+    made = Pin(
+        name=name,
+        generation=manifest.generation,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        documents=manifest.live_documents,
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+    disk.make_folder(path.parent)
+    temporary = path.with_suffix(".tmp")
+    disk.write(temporary, json.dumps(asdict(made)).encode())
+    disk.sync_file(temporary)
+    disk.rename(temporary, path)
+    disk.sync_folder(path.parent)
+    disk.sync_folder(folder)
+    return made
+
+
+def unpin(disk: Disk, folder: Path, name: str) -> None:
+    """Let a snapshot go; its files are cleared away by the next writer."""
+    find(folder, name)
+    disk.remove(folder / FOLDER / f"{name}.json")
+    disk.sync_folder(folder / FOLDER)
+
+
+def find(folder: Path, name: str) -> Pin:
+    """The snapshot of that name. NotFound, with the names there are."""
+    known = {pin.name: pin for pin in pins_in(folder)}
+    if name not in known:
+        if not known:
+            raise NotFound(f"There is no snapshot {name!r}; this index has none. Make one with: retr snapshot NAME")
+        raise unknown("snapshot", name, known)
+    return known[name]

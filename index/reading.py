@@ -1,0 +1,211 @@
+"""The reading half of a collection: one generation at a time, any number of threads and processes."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retr.index.batch import stored
+from retr.index.creation import given, make_chunker
+from retr.index.fsio import Disk
+from retr.index.hits import Near, hits, near
+from retr.index.lexical import analyzer
+from retr.index.manifest import Manifest, read_current
+from retr.index.searching import Searcher, check_query
+from retr.index.settings import Mode, SearchSettings, check_k
+from retr.index.snapshot import Snapshot, open_snapshot
+from retr.index.snippets import SNIPPET_CHARACTERS, Snippet, snippet
+from retr.retrieval.chunking import Chunker, ChunkSettings
+from retr.retrieval.embeddings import Vectors
+from retr.retrieval.errors import BadInput, Mismatch
+from retr.retrieval.protocols import Encoder, Scorer
+from retr.retrieval.records import Document, Hit
+from retr.retrieval.rerank import rerank as rerank_hits
+
+LoadEncoder = Callable[[str], Encoder]
+
+
+class Reading:
+    """What can be asked of a collection. It stays on one generation until `refresh()`."""
+
+    def __init__(self, snapshot: Snapshot, load: LoadEncoder, *, disk: Disk | None = None) -> None:
+        self._snapshot = snapshot
+        self._load = load
+        self._disk = disk or Disk()
+        self._encoder: Encoder | None = None
+        self._encoder_process = 0
+
+    def __len__(self) -> int:
+        return self.manifest.live_documents
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self._snapshot.folder
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the opened generation holds."""
+        return self._snapshot.manifest
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder it was made with; Mismatch when what loads today is another one."""
+        # Threads of a model runtime do not survive a fork: a child loads its own.
+        if self._encoder is None or self._encoder_process != os.getpid():
+            self._encoder, self._encoder_process = self._loaded(), os.getpid()
+        return self._encoder
+
+    def _loaded(self) -> Encoder:
+        facts = self.manifest.encoder
+        if facts is None:
+            raise BadInput(
+                "This collection has no encoder: it was made with --encoder none and answers --mode lexical."
+            )
+        encoder = given(facts) or self._load(facts.spec)
+        if encoder.fingerprint != facts.fingerprint or encoder.dim != facts.dim:
+            raise Mismatch(
+                f"The index {str(self.folder)!r} was made with {facts.spec} (fingerprint {facts.fingerprint[:12]}, dim "
+                f"{facts.dim}); the encoder given has fingerprint {encoder.fingerprint[:12]}, dim {encoder.dim}. "
+                "Use the encoder it was made with, or make a new index."
+            )
+        return encoder
+
+    @cached_property
+    def _chunker(self) -> Chunker:
+        settings = ChunkSettings(**self.manifest.settings["chunk"])
+        return make_chunker(settings, self.encoder if self.manifest.encoder is not None else None)
+
+    def refresh(self) -> bool:
+        """Move on to the live generation; whether there was a newer one."""
+        if read_current(self.folder).generation == self.manifest.generation:
+            return False
+        self._snapshot = open_snapshot(self.folder)
+        return True
+
+    def get(self, ids: Iterable[str]) -> list[Document]:
+        """The documents with these ids, in the order given; unknown ids are left out."""
+        snapshot, wanted = self._snapshot, check_ids(ids)
+        numbers = snapshot.numbers_of(wanted)
+        found = snapshot.documents(numbers.values())
+        return [found[numbers[id]] for id in wanted if id in numbers]
+
+    def ids(self, where: str | None = None) -> list[str]:
+        """The ids of all documents, or of those for which the filter holds, in the order they were added."""
+        snapshot = self._snapshot
+        chosen = snapshot.documents_where(where)
+        return [id for number, id in snapshot.all_ids() if chosen[number]]
+
+    def count(self, where: str | None = None) -> int:
+        """How many documents there are, or for how many the filter holds."""
+        return int(np.count_nonzero(self._snapshot.documents_where(where)))
+
+    def describe(self) -> dict[str, Any]:
+        """What it holds and what it was made with, as JSON values."""
+        manifest = self.manifest
+        encoder = None
+        if manifest.encoder is not None:
+            facts = asdict(manifest.encoder)
+            encoder = {
+                **facts.pop("describe"),
+                **{name: facts[name] for name in ("spec", "fingerprint", "dim", "similarity")},
+            }
+        return {
+            "index": str(self.folder),
+            "documents": manifest.live_documents,
+            "passages": manifest.live_passages,
+            "deleted": manifest.next_document - manifest.live_documents,
+            "generation": manifest.generation,
+            "created": manifest.created,
+            "segments": len(manifest.segments),
+            "bytes": sum(facts.bytes for facts in manifest.files().values()),
+            "settings": dict(manifest.settings),
+            "dense": [dict(segment.dense) for segment in manifest.segments if segment.dense],
+            "encoder": encoder,
+        }
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        where: str | None = None,
+        mode: Mode | None = None,
+        rerank: Scorer | None = None,
+        settings: SearchSettings | None = None,
+    ) -> list[Hit]:
+        """The k best hits. `where` and `mode` are short for the same fields of `settings`."""
+        chosen = settings or SearchSettings()
+        if where is not None:
+            chosen = replace(chosen, where=where)
+        if mode is not None:
+            chosen = replace(chosen, mode=mode)
+        return self.search_many([query], k, settings=chosen, rerank=rerank)[0]
+
+    def search_many(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        settings: SearchSettings | None = None,
+        rerank: Scorer | None = None,
+    ) -> list[list[Hit]]:
+        """The k best hits of each query, in the order given. The filter is evaluated and the queries encoded once."""
+        chosen = settings or SearchSettings()
+        texts = [check_query(query) for query in queries]
+        if not texts:
+            return []
+        snapshot = self._snapshot
+        searcher = Searcher(snapshot, chosen)
+        vectors = self._encode_queries(texts) if searcher.needs_vectors and len(self) else None
+        wanted = check_k(k) if rerank is None else max(check_k(k), chosen.rerank_depth)
+        found = searcher.search(texts, vectors, wanted)
+        answers = [hits(snapshot, ranked, explain=chosen.explain) for ranked in found]
+        if rerank is not None:
+            answers = [
+                rerank_hits(text, each, rerank, depth=chosen.rerank_depth)
+                for text, each in zip(texts, answers, strict=True)
+            ]
+        return [each[:k] for each in answers]
+
+    def nearest(
+        self, vectors: NDArray[np.float32], k: int = 10, *, where: str | None = None, exact: bool = False
+    ) -> list[list[Near]]:
+        """The k documents whose best passage is nearest to each vector: ids and scores, no texts.
+
+        `vectors` is float32 [queries, dim] or [dim], as the encoder gives them; `exact` scores every stored vector.
+        """
+        snapshot = self._snapshot
+        if snapshot.dense is None or snapshot.manifest.encoder is None:
+            raise BadInput("This collection has no vectors: it was made with --encoder none. Use search with lexical.")
+        values = np.atleast_2d(np.asarray(vectors, np.float32))
+        assert snapshot.manifest.dim is not None
+        queries = stored(Vectors(values), snapshot.manifest.encoder, snapshot.manifest.dim)
+        searcher = Searcher(snapshot, SearchSettings(mode="dense", where=where, exact=exact))
+        return [near(snapshot, leg.keys, leg.scores) for leg in searcher.dense_legs(Vectors(queries), check_k(k))]
+
+    def snippet(self, hit: Hit, query: str, *, width: int | None = None) -> Snippet:
+        """The part of a hit's text that answers best, about `width` characters, with the matched words marked."""
+        return snippet(
+            hit.text, query, analyzer(str(self.manifest.settings["language"])), width=width or SNIPPET_CHARACTERS
+        )
+
+    def _encode_queries(self, texts: Sequence[str]) -> Vectors:
+        vectors = self.encoder.encode_queries(texts)
+        if not isinstance(vectors, Vectors):
+            raise Mismatch("The encoder gives one vector a token; this collection holds one a text.")
+        facts, dim = self.manifest.encoder, self.manifest.dim
+        assert facts is not None and dim is not None
+        return Vectors(stored(vectors, facts, dim))
+
+
+def check_ids(ids: Iterable[str]) -> list[str]:
+    """Ids as a list, or BadInput for a single string."""
+    if isinstance(ids, str):
+        raise BadInput(f"Ids are given as a list, such as [{ids!r}]; got the string {ids!r}.")
+    return list(ids)
