@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption
+from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, WaitOption, checked_wait
 
 
 def delete(
@@ -13,22 +13,23 @@ def delete(
     index: IndexOption = DEFAULT_INDEX,
     where: Annotated[str | None, typer.Option(help="Delete the documents for which this holds.")] = None,
     ids_file: Annotated[Path | None, typer.Option(help="A file with one id a line.", metavar="FILE")] = None,
+    wait: WaitOption = 0.0,
     json: JsonOption = False,
 ) -> None:
-    """Delete documents by id or by a filter. From this moment no search finds them."""
+    """Delete documents by id or by a filter. From this moment no search finds them; `retr compact` erases them."""
     from retr.cli.output import emit_json, print_line
     from retr.opening import open
     from retr.retrieval.errors import BadInput
 
     if not ids and where is None and ids_file is None:
         raise BadInput("Nothing to delete. Give ids, --ids-file FILE, or --where EXPR.")
-    collection = open(index)
+    seconds, collection = checked_wait(wait), open(index)
     chosen = list(ids or [])
     if ids_file is not None:
         chosen += [line for line in ids_file.read_text(encoding="utf-8").splitlines() if line]
     if where is not None:
         chosen += collection.ids(where)
-    removed = collection.delete(chosen)
+    removed = collection.delete(chosen, wait_seconds=seconds)
     if json:
         emit_json({"deleted": removed, "documents": len(collection), "generation": collection.manifest.generation})
     else:

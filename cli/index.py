@@ -2,12 +2,22 @@
 
 from collections.abc import Iterator
 from itertools import chain, islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, QuietOption
+from retr.cli.options import (
+    DEFAULT_INDEX,
+    DimOption,
+    IndexOption,
+    JsonOption,
+    KindOption,
+    QuietOption,
+    RecallOption,
+    StorageOption,
+    WaitOption,
+    checked_wait,
+)
 
 if TYPE_CHECKING:
     from retr.cli.progress import Progress
@@ -90,10 +100,15 @@ def index(
     language: Annotated[
         str | None, typer.Option(help="Language of the stemmer, or none. Default: english.", rich_help_panel=_NEW)
     ] = None,
+    kind: KindOption = None,
+    storage: StorageOption = None,
+    dim: DimOption = None,
+    recall: RecallOption = None,
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Also remove documents that are in the index but not in SOURCE.")
     ] = False,
     commit_seconds: Annotated[float, typer.Option(help="Make what is done durable this often.")] = 30.0,
+    wait: WaitOption = 0.0,
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -101,6 +116,7 @@ def index(
 
     Interrupted, it goes on where it stopped when the same command is given again.
     """
+    from retr.cli.making import Asked, opened
     from retr.cli.progress import Progress
     from retr.index.settings import WriteSettings
     from retr.retrieval.corpus import ReadReport, ReadSettings, read_documents
@@ -122,12 +138,18 @@ def index(
     _check_mirror(mirror, settings.on_error)
     chosen = _sources(sources, sample=sample)
     report = ReadReport()
-    writing = WriteSettings(commit_seconds=commit_seconds, on_duplicate=settings.on_error, mirror=mirror)
+    asked = Asked(encoder, chunk_tokens, chunk_overlap, language, kind=kind, storage=storage, dim=dim, recall=recall)
+    writing = WriteSettings(
+        commit_seconds=commit_seconds,
+        on_duplicate=settings.on_error,
+        mirror=mirror,
+        wait_seconds=checked_wait(wait),
+    )
     with Progress("indexed", quiet=quiet) as progress:
         # The first document is read before an index is made, so that a mistyped source leaves nothing behind.
         documents = _counted(read_documents(chosen, settings, report), report, progress)
         first = list(islice(documents, 1))
-        collection = _opened(index, encoder=encoder, tokens=chunk_tokens, overlap=chunk_overlap, language=language)
+        collection = opened(index, asked)
         added = collection.add(chain(first, documents), settings=writing)
     _say(collection, added, report, as_json=json)
 
@@ -158,54 +180,6 @@ def _sources(sources: list[str] | None, *, sample: bool) -> list[str]:
     if not chosen:
         raise BadInput("Nothing to index. Name files or folders, - for standard input, or --sample.")
     return chosen
-
-
-def _opened(
-    folder: Path, *, encoder: str | None, tokens: int | None, overlap: int | None, language: str | None
-) -> "Collection":
-    """The collection in the folder, made now if there is none; what is asked for must agree with what it is."""
-    from retr.index.manifest import CURRENT, generations_in
-    from retr.opening import open
-
-    exists = folder.is_dir() and ((folder / CURRENT).exists() or bool(generations_in(folder)))
-    if not exists:
-        return _create(folder, encoder=encoder, tokens=tokens, overlap=overlap, language=language)
-    collection = open(folder)
-    _check_same(collection, encoder=encoder, tokens=tokens, overlap=overlap, language=language)
-    return collection
-
-
-def _create(
-    folder: Path, *, encoder: str | None, tokens: int | None, overlap: int | None, language: str | None
-) -> "Collection":
-    from retr.index.settings import CollectionSettings
-    from retr.opening import DEFAULT_ENCODER, create
-    from retr.retrieval.chunking import ChunkSettings
-
-    chunk = ChunkSettings(max_tokens=tokens, **({} if overlap is None else {"overlap": overlap}))
-    settings = CollectionSettings(chunk=chunk, **({} if language is None else {"language": language}))
-    name = encoder or DEFAULT_ENCODER
-    return create(folder, encoder=None if name == "none" else name, settings=settings)
-
-
-def _check_same(collection: "Collection", **asked: Any) -> None:
-    from retr.retrieval.errors import Mismatch
-
-    manifest = collection.manifest
-    chunk = manifest.settings["chunk"]
-    kept = {
-        "encoder": manifest.encoder.spec if manifest.encoder else "none",
-        "tokens": chunk["max_tokens"],
-        "overlap": chunk["overlap"],
-        "language": manifest.settings["language"],
-    }
-    flags = {"encoder": "--encoder", "tokens": "--chunk-tokens", "overlap": "--chunk-overlap", "language": "--language"}
-    for name, value in asked.items():
-        if value is not None and value != kept[name]:
-            raise Mismatch(
-                f"The index {str(collection.folder)!r} was made with {flags[name]} {kept[name]}, not {value}. "
-                f"Leave the option out, or make a new index with another --index."
-            )
 
 
 def _counted(documents: Iterator["Document"], report: "ReadReport", progress: "Progress") -> Iterator["Document"]:

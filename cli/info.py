@@ -1,20 +1,30 @@
 """`retr info`: what an index holds and what it was made with."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption
 
 
 def info(index: IndexOption = DEFAULT_INDEX, json: JsonOption = False) -> None:
-    """Show what an index holds: documents, passages, size, and the encoder's weights."""
+    """Show what an index holds: documents, passages, size, what can be gone back to, and the encoder's weights."""
     from retr.cli.output import emit_json, print_fields
+    from retr.index.manifest import generations_in
     from retr.opening import open
 
-    facts = open(index).describe()
+    collection = open(index)
+    facts = collection.describe()
+    facts["kept_generations"] = [number for number in generations_in(index) if number <= collection.manifest.generation]
+    facts["snapshots"] = collection.snapshots()
     if json:
         emit_json(facts)
         return
-    print_fields(dict(_flat(facts)))
+    parts, pins = facts.pop("dense"), facts.pop("snapshots")
+    facts["kept_generations"] = ", ".join(map(str, facts["kept_generations"]))
+    fields = {name: value for name, value in _flat(facts) if value not in (None, "")}
+    fields |= {f"vectors {number}": _part(part) for number, part in enumerate(parts, start=1)}
+    fields |= {f"snapshot {pin.name}": f"generation {pin.generation}, {pin.documents:,} documents" for pin in pins}
+    print_fields(fields)
 
 
 def _flat(table: dict[str, Any], before: str = "") -> list[tuple[str, object]]:
@@ -26,3 +36,12 @@ def _flat(table: dict[str, Any], before: str = "") -> list[tuple[str, object]]:
         else:
             rows.append((label, value))
     return rows
+
+
+def _part(facts: Mapping[str, Any]) -> str:
+    """How one segment's vectors are kept and searched, such as `pq, 20,000 x 384 float32, recall 0.9930, refine 8`."""
+    from retr.cli.output import cell
+
+    said = [facts["kind"], f"{facts['rows']:,} x {facts['dim']} {facts['storage']}"]
+    said += [f"{name} {cell(facts[name])}" for name in ("recall", "refine", "nprobe", "ef") if name in facts]
+    return ", ".join(said) + (f" ({facts['why']})" if facts.get("why") else "")

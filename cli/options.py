@@ -6,7 +6,50 @@ from typing import Annotated
 import typer
 
 DEFAULT_INDEX = Path(".retr")
+_VECTORS = "Vectors"
 
 IndexOption = Annotated[Path, typer.Option("--index", "-i", help="The index folder.", metavar="DIR")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One line of JSON on standard output.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]
+WaitOption = Annotated[
+    float, typer.Option(help="Wait so long for another writer to finish; 0: not at all.", metavar="SECONDS")
+]
+KindOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Search structure: auto, flat, pq, ivf-flat, ivf-sq8, ivf-pq, hnsw or rabitq. Default: auto.",
+        rich_help_panel=_VECTORS,
+    ),
+]
+StorageOption = Annotated[
+    str | None,
+    typer.Option(help="How vectors are kept: float32, float16, int8 or binary.", rich_help_panel=_VECTORS),
+]
+RecallOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the exact top 10 that an approximate kind must find. Default: 0.99.", rich_help_panel=_VECTORS
+    ),
+]
+DimOption = Annotated[
+    int | None,
+    typer.Option(help="Keep the first so many numbers of each vector. Default: all.", rich_help_panel=_VECTORS),
+]
+
+
+def checked_wait(seconds: float) -> float:
+    """The seconds themselves, or BadInput."""
+    from retr.retrieval.errors import BadInput
+
+    if not seconds >= 0:
+        raise BadInput(f"--wait takes a number of seconds of at least 0; got {seconds:g}.")
+    return seconds
+
+
+def version_of(folder: Path, text: str) -> int | str:
+    """What `NAME|GENERATION` means in an index folder: a snapshot's name, or else a generation's number."""
+    from retr.index.pins import pins_in
+
+    longest = 18  # digits; a longer number is no generation, and reading it could take for ever
+    is_number = text.isascii() and text.isdigit() and len(text) <= longest
+    return int(text) if is_number and text not in {pin.name for pin in pins_in(folder)} else text

@@ -40,6 +40,10 @@ def search(
         str, typer.Option(help="Weights of dense and lexical in the fusion.", rich_help_panel=_RANKING)
     ] = "1,1",
     depth: Annotated[int, typer.Option(help="Candidates of each kind that are fused.", rich_help_panel=_RANKING)] = 100,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Compare every vector, whatever the kind of index.", rich_help_panel=_RANKING),
+    ] = False,
     passages: Annotated[bool, typer.Option("--passages", help="A document may come with several passages.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Show how each score came about.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Show whole passages, not snippets.")] = False,
@@ -74,6 +78,7 @@ def search(
         depth=depth,
         rerank_depth=rerank_depth,
         explain=explain,
+        exact=exact,
     )
     _check_call(query, queries, run)
     collection = open(index, encoder=encoder)
@@ -188,14 +193,20 @@ def _explained(explain: Any) -> list[str]:
     for name, value in explain.items():
         if name == "mode":
             continue
-        terms = value.get("terms") if isinstance(value, dict) else None
-        plain = {key: part for key, part in value.items() if key != "terms"}
-        lines.append(f"{name}: {', '.join(f'{key} {part}' for key, part in plain.items())}")
-        for term in terms or []:
-            lines.append(
-                f"  {term['term']}: {', '.join(f'{key} {part}' for key, part in term.items() if key != 'term')}"
-            )
+        plain = {key: part for key, part in value.items() if key not in ("terms", "plan")}
+        lines.append(f"{name}: {_listed(plain)}")
+        lines += [f"  {term['term']}: {_listed(term, without='term')}" for term in value.get("terms", [])]
+        lines += [f"  {_plan(part)}" for part in value.get("plan", [])]
     return lines
+
+
+def _listed(table: dict[str, Any], *, without: str = "") -> str:
+    return ", ".join(f"{key} {part}" for key, part in table.items() if key != without)
+
+
+def _plan(part: dict[str, Any]) -> str:
+    """How one segment was searched, such as `part 1: exact scan, 40 of 402 rows (this part has vectors only)`."""
+    return f"part {part['part'] + 1}: {part['plan']}, {part['allowed']:,} of {part['rows']:,} rows ({part['why']})"
 
 
 def _judged(path: Path, qrels: Path | None) -> Any:

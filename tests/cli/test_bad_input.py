@@ -80,6 +80,25 @@ def indexed(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def with_vectors(folder: Path) -> None:
+    """The same with vectors."""
+    file("good.jsonl", rows({"id": "a", "text": "red fish"}, {"id": "b", "text": "blue bird"}))(folder)
+    done = retr(folder, "index", "good.jsonl", "--index", "ix")
+    assert done.returncode == 0, done.stderr
+
+
+def done(*commands: list[str]) -> Callable[[Path], object]:
+    """The small lexical index after some commands."""
+
+    def prepare(folder: Path) -> None:
+        indexed(folder)
+        for command in commands:
+            ended = retr(folder, *command, "-i", "ix")
+            assert ended.returncode == 0, ended.stderr
+
+    return prepare
+
+
 def with_index(change: Callable[[Path], object] = lambda folder: None) -> Callable[[Path], object]:
     def prepare(folder: Path) -> None:
         indexed(folder)
@@ -102,6 +121,10 @@ def flip(data: bytes) -> bytes:
 
 def index(source: str, *more: str) -> list[str]:
     return ["index", source, "--index", "new", "--encoder", "none", *more]
+
+
+def vectors(*more: str, where: str = "new") -> list[str]:
+    return ["index", "good.jsonl" if where == "ix" else "good.txt", "--index", where, *more]
 
 
 def search(*more: str) -> list[str]:
@@ -230,6 +253,103 @@ MAKING = [
     Case("no ids file", "ids.txt", ["delete", "-i", "ix", "--ids-file", "ids.txt"], indexed),
 ]
 
+VECTORS = [
+    Case("kind", "No dense index kind named 'ivf'", vectors("--kind", "ivf")),
+    Case("storage", "Did you mean 'float16'", vectors("--storage", "flaot16")),
+    Case("recall of nothing", "recall must be above 0", vectors("--recall", "0")),
+    Case("recall beyond all", "at most 1", vectors("--recall", "2")),
+    Case("recall that is no number", "recall must be", vectors("--recall", "nan")),
+    Case("no numbers", "dim must be", vectors("--dim", "0")),
+    Case("more numbers than there are", "more than the encoder's 384", vectors("--dim", "10000")),
+    Case("kind without vectors", "--kind has no meaning", index("good.txt", "--kind", "pq")),
+    Case("dim without vectors", "--dim has no meaning", index("good.txt", "--dim", "64")),
+    Case("kind of an index without", "--kind none, not pq", vectors("--kind", "pq", where="ix"), indexed),
+    Case("another kind", "compact --kind hnsw", vectors("--kind", "hnsw", where="ix"), with_vectors),
+    Case("another storage", "compact --storage int8", vectors("--storage", "int8", where="ix"), with_vectors),
+    Case("another recall", "compact --recall 0.9", vectors("--recall", "0.9", where="ix"), with_vectors),
+    Case("another dim", "--dim 384, not 64", vectors("--dim", "64", where="ix"), with_vectors),
+    Case("compact to no kind", "kind named 'best'", ["compact", "-i", "ix", "--kind", "best"], with_vectors),
+    Case("compact to no storage", "storage named 'int4'", ["compact", "-i", "ix", "--storage", "int4"], with_vectors),
+    Case("compact to no recall", "recall must be", ["compact", "-i", "ix", "--recall", "-1"], with_vectors),
+    Case("compact without vectors", "has no vectors", ["compact", "-i", "ix", "--storage", "int8"], indexed),
+]
+
+COMPACTING = [
+    Case("no index", "No index at 'ix'", ["compact", "-i", "ix"]),
+    Case("index is a file", "is a file", ["compact", "-i", "good.txt"]),
+    Case("wait", "--wait takes", ["compact", "-i", "ix", "--wait", "-1"], indexed),
+    Case("wait of an index", "--wait takes", index("good.txt", "--wait", "-0.5")),
+    Case("wait of a delete", "--wait takes", ["delete", "a", "-i", "ix", "--wait", "nan"], indexed),
+    Case(
+        "damaged",
+        "documents.parquet",
+        ["compact", "-i", "ix"],
+        damage("segments/*/documents.parquet", flip),
+    ),
+]
+
+SNAPSHOTS = [
+    Case("no index", "No index at 'ix'", ["snapshot", "s", "-i", "ix"]),
+    Case("list of no index", "No index at 'ix'", ["snapshot", "-i", "ix"]),
+    Case("empty name", "1 to 64 letters", ["snapshot", "", "-i", "ix"], indexed),
+    Case("path for a name", "1 to 64 letters", ["snapshot", "../s", "-i", "ix"], indexed),
+    Case("hidden name", "1 to 64 letters", ["snapshot", ".s", "-i", "ix"], indexed),
+    Case("name of two words", "1 to 64 letters", ["snapshot", "a b", "-i", "ix"], indexed),
+    Case("name of two lines", "1 to 64 letters", ["snapshot", "a\n", "-i", "ix"], indexed),
+    Case("long name", "1 to 64 letters", ["snapshot", "s" * 65, "-i", "ix"], indexed),
+    Case("name that is taken", "a snapshot 's' already", ["snapshot", "s", "-i", "ix"], done(["snapshot", "s"])),
+    Case("drop of none", "this index has none", ["snapshot", "--drop", "s", "-i", "ix"], indexed),
+    Case(
+        "drop of another",
+        "Did you mean 'spring'",
+        ["snapshot", "--drop", "sprin", "-i", "ix"],
+        done(["snapshot", "spring"]),
+    ),
+    Case("name and drop", "not both", ["snapshot", "s", "--drop", "t", "-i", "ix"], indexed),
+    Case("wait", "--wait takes", ["snapshot", "s", "-i", "ix", "--wait", "-1"], indexed),
+    Case(
+        "damaged snapshot",
+        "s.json",
+        ["snapshot", "-i", "ix"],
+        lambda folder: [done(["snapshot", "s"])(folder), file("ix/snapshots/s.json", "{")(folder)],
+    ),
+]
+
+GOING_BACK = [
+    Case("no index", "No index at 'ix'", ["rollback", "-i", "ix"]),
+    Case("list of no index", "No index at 'ix'", ["rollback", "--list", "-i", "ix"]),
+    Case("folder of another program", "No index at 'd'", ["rollback", "-i", "d"], file("d/notes.txt", "x")),
+    Case("nothing before", "the only one", ["rollback", "-i", "ix"], done(["delete", "a"], ["compact"])),
+    Case("no such generation", "no generation 99; kept are 1, 2", ["rollback", "--to", "99", "-i", "ix"], indexed),
+    Case("huge number", "no snapshot '9", ["rollback", "--to", "9" * 5000, "-i", "ix"], indexed),
+    Case("number below nothing", "no snapshot '-1'", ["rollback", "--to", "-1", "-i", "ix"], indexed),
+    Case("no such snapshot", "no snapshot 's'", ["rollback", "--to", "s", "-i", "ix"], indexed),
+    Case("path for a snapshot", "snapshot", ["rollback", "--to", "../ix", "-i", "ix"], done(["snapshot", "s"])),
+    Case("to what is live", "is the live one", ["rollback", "--to", "2", "-i", "ix"], indexed),
+    Case("list and to", "not both", ["rollback", "--list", "--to", "1", "-i", "ix"], indexed),
+    Case("wait", "--wait takes", ["rollback", "-i", "ix", "--wait", "-1"], indexed),
+    Case(
+        "damaged past",
+        "cannot be gone back to",
+        ["rollback", "-i", "ix"],
+        lambda folder: [
+            done(["delete", "a"])(folder),
+            [path.write_bytes(flip(path.read_bytes())) for path in folder.glob("ix/segments/*/passages.npy")],
+        ],
+    ),
+]
+
+COPYING = [
+    Case("no index", "No index at 'ix'", ["copy", "new", "-i", "ix"]),
+    Case("folder in use", "holds other files", ["copy", "d", "-i", "ix"], with_index(file("d/letter.txt", "x"))),
+    Case("onto a file", "is a file", ["copy", "good.txt", "-i", "ix"], indexed),
+    Case("onto itself", "already holds an index", ["copy", "ix", "-i", "ix"], indexed),
+    Case("no such generation", "no generation 7", ["copy", "new", "--of", "7", "-i", "ix"], indexed),
+    Case("no such snapshot", "no snapshot 's'", ["copy", "new", "--of", "s", "-i", "ix"], indexed),
+    Case("below a file", "good.txt", ["copy", "good.txt/new", "-i", "ix"], indexed),
+    Case("damaged", "passages.npy", ["copy", "new", "-i", "ix"], damage("segments/*/passages.npy", flip)),
+]
+
 SEARCHING = [
     Case("no index", "No index at 'ix'", search("red")),
     Case("index is a file", "is a file", search("red"), file("ix", "x")),
@@ -333,7 +453,7 @@ def test_one_clear_line(group: str, case: Case, tmp_path: Path) -> None:
 
 
 def test_there_are_enough_cases() -> None:
-    assert len(CASES) >= 60
+    assert len(CASES) >= 150
 
 
 def test_an_unreadable_file_and_folder(tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""`retr compact`: an index as one segment without what was deleted."""
+
+from typing import TYPE_CHECKING, Any
+
+from retr.cli.options import (
+    DEFAULT_INDEX,
+    IndexOption,
+    JsonOption,
+    KindOption,
+    RecallOption,
+    StorageOption,
+    WaitOption,
+    checked_wait,
+)
+
+if TYPE_CHECKING:
+    from retr.index.compaction import CompactReport
+    from retr.index.dense.settings import DenseSettings
+    from retr.index.manifest import Manifest
+
+
+def compact(
+    index: IndexOption = DEFAULT_INDEX,
+    kind: KindOption = None,
+    storage: StorageOption = None,
+    recall: RecallOption = None,
+    wait: WaitOption = 0.0,
+    json: JsonOption = False,
+) -> None:
+    """Erase what was deleted, and write all that lives as one segment.
+
+    Until then, deleted texts and vectors are found by no search but still lie in the files. `--kind`, `--storage` and
+    `--recall` change how the vectors are kept; without them that stays as it is.
+    """
+    from dataclasses import asdict
+
+    from retr.cli.output import emit_json, print_line
+    from retr.opening import open
+
+    seconds, collection = checked_wait(wait), open(index)
+    dense = _wanted(collection.manifest, kind=kind, storage=storage, recall=recall)
+    report = collection.compact(dense=dense, wait_seconds=seconds)
+    if json:
+        emit_json({"index": collection.folder, **asdict(report)})
+        return
+    print_line(f"{collection.folder}: {_done(report)}")
+    for line in _kept(report):
+        print_line(line)
+
+
+def _wanted(manifest: "Manifest", **asked: Any) -> "DenseSettings | None":
+    """The settings with what was asked for; None when nothing was. Numbers that `retr tune` chose go with a change."""
+    from dataclasses import replace
+
+    from retr.cli.output import warn
+    from retr.retrieval.errors import BadInput
+
+    given = {name: value for name, value in asked.items() if value is not None}
+    if not given:
+        return None
+    if manifest.encoder is None:
+        raise BadInput(f"This index has no vectors: it was made with --encoder none. Leave --{next(iter(given))} out.")
+    new, old = replace(manifest.dense, **given), manifest.dense
+    if new == old:
+        return old
+    if new.storage != old.storage and old.storage != "float32":
+        warn(f"The vectors were kept as {old.storage}; what that left out does not come back with {new.storage}.")
+    return replace(new, refine=None, nprobe=None, ef=None)
+
+
+def _done(report: "CompactReport") -> str:
+    erased = f"{report.erased:,} deleted erased" if report.erased else "nothing to erase"
+    segments = f"segments {report.segments_before} -> {report.segments}"
+    return f"{report.documents:,} documents, {erased}, {segments}, {_kb(report.bytes_before)} -> {_kb(report.bytes)} kB"
+
+
+def _kb(size: int) -> str:
+    return f"{size / 1000:,.0f}"
+
+
+def _kept(report: "CompactReport") -> list[str]:
+    """What still holds older generations, and so what was deleted in them."""
+    lines = []
+    if report.held:
+        numbers = ", ".join(map(str, report.held))
+        lines.append(f"still open in a reader: generation {numbers}; run `retr compact` again when it has ended")
+    if report.pinned:
+        lines.append(f"kept by snapshots: {', '.join(report.pinned)}; `retr snapshot --drop NAME` lets one go")
+    return lines
