@@ -26,7 +26,7 @@ from systems import absolute
 
 PROBE = recording.ROOT / "bench" / "index_probe.py"
 FAR = 10_000  # rows of the exact search done at once
-BELOW = (100, 1000)  # of 10,000 buckets: 1% and 10%
+WIDTHS = (100, 1000)  # of 10,000 buckets: 1% and 10%
 
 
 def main() -> None:
@@ -101,8 +101,13 @@ def prepare(args: argparse.Namespace, size: int) -> None:
     queries = every[np.random.default_rng(args.seed).permutation(len(every))[: args.queries]]
     buckets = pq.read_table(args.vectors / "meta.parquet", columns=["bucket"])["bucket"].to_numpy()[:size]
     exact = {"all": nearest(queries, rows, np.arange(size), args.k)}
-    for below in BELOW:
-        exact[f"below_{below}"] = nearest(queries, rows, np.flatnonzero(buckets < below), args.k)
+    for width in WIDTHS:
+        lows = np.random.default_rng(args.seed + width).integers(0, 10_000 - width, len(queries))
+        exact[f"low_{width}"], exact[f"within_{width}"] = lows, np.full((len(queries), args.k), -1)
+        for at, low in enumerate(lows):
+            among = np.flatnonzero((buckets >= low) & (buckets < low + width))
+            best = nearest(queries[at : at + 1], rows, among, args.k)[0]
+            exact[f"within_{width}"][at, : len(best)] = best
     np.save(folder / "rows.npy", rows)
     np.save(folder / "queries.npy", queries)
     np.savez(folder / "truth.npz", **exact)
@@ -152,7 +157,7 @@ def step(args: argparse.Namespace, size: int, system: System, action: str, note:
         "queries": str(base / "queries.npy"),
         "truth": str(base / "truth.npz"),
         "targets": index_tables.TARGETS,
-        "below": BELOW,
+        "widths": WIDTHS,
         **{name: getattr(args, name) for name in ("k", "seconds", "core")},
         "result": str(folder / "result.json"),
     }

@@ -21,12 +21,13 @@ from typing import Any
 Job = Mapping[str, Any]
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "LANCE_CPU_THREADS")
 MEBI = 1024 * 1024
+WARM = 5  # untimed queries before each setting
 FEWEST = 20  # queries asked of a store, however slow it is
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Queries with the rows that exact search gives, best first."""
+    """Queries with the rows that exact search gives, best first; -1 where fewer than k pass a filter."""
 
     queries: Any
     truth: Any
@@ -102,7 +103,7 @@ def search(job: Job) -> dict[str, Any]:
     tried: list[dict[str, Any]] = []
     for setting in store.sweep:
         store.tune(setting)
-        found = ask(store, lambda query: store.nearest(query, k), plain, limit)
+        found = ask(lambda at, query: store.nearest(query, k), store, plain, limit)
         tried.append({"setting": dict(setting), **found})
         if found["recall"] >= max(job["targets"]) or sum(one["wall"] for one in tried) > 10 * limit:
             break
@@ -110,39 +111,45 @@ def search(job: Job) -> dict[str, Any]:
     filtered = []
     if store.filters:
         store.tune(tried[-1]["setting"])
-        for below in job["below"]:
-            asked = Asked(queries, truth[f"below_{below}"])
-            found = ask(store, lambda query, below=below: store.filtered(query, k, below), asked, limit)
-            filtered.append({"below": below, "setting": tried[-1]["setting"], **found})
+        for width in job["widths"]:
+            lows = truth[f"low_{width}"].tolist()
+            asked = Asked(queries, truth[f"within_{width}"])
+            found = ask(within(store, k, lows, width), store, asked, limit)
+            filtered.append({"width": width, "setting": tried[-1]["setting"], **found})
     return {"sweep": tried, "filtered": filtered, "memory": used}
 
 
-def ask(store: Any, one: Callable[[Any], Sequence[Any]], asked: Asked, limit: float) -> dict[str, Any]:
+def within(store: Any, k: int, lows: Sequence[int], width: int) -> Callable[[int, Any], Sequence[Any]]:
+    """One filtered query, with the range that belongs to it."""
+    return lambda at, query: store.filtered(query, k, lows[at], lows[at] + width)
+
+
+def ask(one: Callable[[int, Any], Sequence[Any]], store: Any, asked: Asked, limit: float) -> dict[str, Any]:
     """One query after the other, at most `limit` seconds; recall and the number of rows that came back."""
-    for query in asked.queries[:5]:
-        one(query)
+    for at in range(WARM):
+        one(-1 - at, asked.queries[-1 - at])
     answers, walls = [], []
     cpu, started = cpu_seconds(), time.perf_counter()
     last = started
-    for query in asked.queries:
-        answers.append(one(query))
+    for at, query in enumerate(asked.queries):
+        answers.append(one(at, query))
         now = time.perf_counter()
         walls.append(now - last)
         last = now
         if now - started > limit and len(answers) >= FEWEST:
             break
     cpu, wall, count = cpu_seconds() - cpu, last - started, len(answers)
-    rows = [store.rows_of(answer) for answer in answers]
-    hits = [len(set(found) & set(true.tolist())) for found, true in zip(rows, asked.truth, strict=False)]
+    rows = [set(store.rows_of(answer)) for answer in answers]
+    true = [set(best[best >= 0].tolist()) for best in asked.truth[:count]]
     return {
         "queries": count,
         "wall": wall,
         "cpu_ms": cpu / count * 1000,
         "wall_ms": wall / count * 1000,
         "p99_ms": sorted(walls)[int(count * 0.99)] * 1000,
-        "recall": sum(hits) / (count * asked.truth.shape[1]),
-        "fewest_rows": min(len(set(found)) for found in rows),
-        "short": sum(len(set(found)) < asked.truth.shape[1] for found in rows),
+        "recall": sum(map(len, map(set.__and__, rows, true))) / sum(map(len, true)),
+        "fewest_rows": min(map(len, rows)),
+        "short": sum(len(found) < len(best) for found, best in zip(rows, true, strict=True)),
     }
 
 

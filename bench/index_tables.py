@@ -94,18 +94,18 @@ def cheapest(note: Note, target: float) -> dict[str, Any] | None:
 
 def filtered(group: Sequence[Note]) -> Table:
     """With the last setting of the sweep: the one that met the highest target, or the dearest."""
-    shares = sorted({one["below"] for note in group for search in note["searches"] for one in search["filtered"]})
+    shares = sorted({one["width"] for note in group for search in note["searches"] for one in search["filtered"]})
     columns = [f"{group[0]['size']:,} vectors, filtered"]
-    for below in shares:
-        columns += [f"{below / 100:.0f}% pass: recall@10", "too few rows", "CPU ms", "queries/s"]
+    for width in shares:
+        columns += [f"{width / 100:.0f}% pass: recall@10", "too few rows", "CPU ms", "queries/s"]
     return Table(columns, [[name(note), *filtered_cells(note, shares)] for note in group])
 
 
 def filtered_cells(note: Note, shares: Sequence[int]) -> list[str]:
     """Least recall and most short answers, but least CPU, of the repeats."""
     cells = []
-    for below in shares:
-        runs = [one for search in note["searches"] for one in search["filtered"] if one["below"] == below]
+    for width in shares:
+        runs = [one for search in note["searches"] for one in search["filtered"] if one["width"] == width]
         short = [f"{max(one['short'] / one['queries'] for one in runs):.1%}" if runs else "-"]
         rate = 1000 / min(one["wall_ms"] for one in runs) if runs else None
         cells += [number(least(one["recall"] for one in runs), 4), *short]

@@ -47,9 +47,9 @@ class Chroma:
         """Ids."""
         return list(self.collection.query(query_embeddings=query[None], n_results=k, include=[])["ids"][0])
 
-    def filtered(self, query: Floats, k: int, below: int) -> Sequence[Any]:
+    def filtered(self, query: Floats, k: int, low: int, high: int) -> Sequence[Any]:
         """Ids."""
-        where: Any = {"bucket": {"$lt": below}}
+        where: Any = {"$and": [{"bucket": {"$gte": low}}, {"bucket": {"$lt": high}}]}
         found = self.collection.query(query_embeddings=query[None], n_results=k, where=where, include=[])
         return list(found["ids"][0])
 

@@ -49,11 +49,11 @@ class Faiss:
         """Rows."""
         return list(self.index.search(query[None], k)[1][0])
 
-    def filtered(self, query: Floats, k: int, below: int) -> Sequence[Any]:
+    def filtered(self, query: Floats, k: int, low: int, high: int) -> Sequence[Any]:
         """Rows; the bitmap is made for each query, since the filter is part of it."""
         import faiss
 
-        bits = np.packbits(self.buckets < below, bitorder="little")
+        bits = np.packbits((self.buckets >= low) & (self.buckets < high), bitorder="little")
         chosen = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
         return list(self.index.search(query[None], k, params=chosen)[1][0])
 

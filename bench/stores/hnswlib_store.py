@@ -43,9 +43,9 @@ class Hnswlib:
         """Labels."""
         return self.index.knn_query(query, k=k, num_threads=1)[0][0]
 
-    def filtered(self, query: Floats, k: int, below: int) -> Sequence[Any]:
+    def filtered(self, query: Floats, k: int, low: int, high: int) -> Sequence[Any]:
         """Labels; hnswlib raises where its walk meets fewer than k rows that pass."""
-        allowed = (self.buckets < below).tobytes()
+        allowed = ((self.buckets >= low) & (self.buckets < high)).tobytes()
         try:
             return self.index.knn_query(query, k=k, num_threads=1, filter=allowed.__getitem__)[0][0]
         except RuntimeError:

@@ -64,9 +64,9 @@ class Lance:
         """Ids."""
         return self._ids(self._query(query, k))
 
-    def filtered(self, query: Floats, k: int, below: int) -> Sequence[Any]:
+    def filtered(self, query: Floats, k: int, low: int, high: int) -> Sequence[Any]:
         """Ids; filtered before the search."""
-        return self._ids(self._query(query, k).where(f"bucket < {below}", prefilter=True))
+        return self._ids(self._query(query, k).where(f"bucket >= {low} AND bucket < {high}", prefilter=True))
 
     def _query(self, query: Floats, k: int) -> Any:
         asked = self.table.search(query).limit(k).select(["id"])

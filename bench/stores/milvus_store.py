@@ -51,9 +51,9 @@ class Milvus:
         """Ids."""
         return self._ask(query, k, "")
 
-    def filtered(self, query: Floats, k: int, below: int) -> Sequence[Any]:
+    def filtered(self, query: Floats, k: int, low: int, high: int) -> Sequence[Any]:
         """Ids."""
-        return self._ask(query, k, f"bucket < {below}")
+        return self._ask(query, k, f"bucket >= {low} and bucket < {high}")
 
     def _ask(self, query: Floats, k: int, wanted: str) -> Sequence[Any]:
         found = self.client.search("docs", data=[query.tolist()], limit=k, filter=wanted, search_params=self.params)

@@ -60,8 +60,8 @@ class Store(Protocol):
         """Ids of the k nearest, best first; query [dim]."""
         ...
 
-    def filtered(self, query: Floats, k: int, below: int) -> Sequence[Any]:
-        """Ids of the k nearest with bucket < below."""
+    def filtered(self, query: Floats, k: int, low: int, high: int) -> Sequence[Any]:
+        """Ids of the k nearest with low <= bucket < high; every query comes with a range of its own."""
         ...
 
     def rows_of(self, ids: Sequence[Any]) -> list[int]:

@@ -41,11 +41,11 @@ class Qdrant:
         """Ids."""
         return [point.id for point in self.client.query_points("docs", query=query, limit=k).points]
 
-    def filtered(self, query: Floats, k: int, below: int) -> Sequence[Any]:
+    def filtered(self, query: Floats, k: int, low: int, high: int) -> Sequence[Any]:
         """Ids."""
         from qdrant_client import models
 
-        condition = models.FieldCondition(key="bucket", range=models.Range(lt=below))
+        condition = models.FieldCondition(key="bucket", range=models.Range(gte=low, lt=high))
         wanted = models.Filter(must=[condition])
         return [p.id for p in self.client.query_points("docs", query=query, limit=k, query_filter=wanted).points]
 

@@ -49,9 +49,9 @@ class Retr:
         """Ids."""
         return [near.id for near in self.collection.nearest(query, k)[0]]
 
-    def filtered(self, query: Floats, k: int, below: int) -> Sequence[Any]:
+    def filtered(self, query: Floats, k: int, low: int, high: int) -> Sequence[Any]:
         """Ids."""
-        return [near.id for near in self.collection.nearest(query, k, where=f"bucket < {below}")[0]]
+        return [near.id for near in self.collection.nearest(query, k, where=f"bucket >= {low} and bucket < {high}")[0]]
 
     def rows_of(self, ids: Sequence[Any]) -> list[int]:
         """`s12` is row 12."""

@@ -36,7 +36,7 @@ class Usearch:
         """Keys."""
         return self.index.search(query, k, threads=1).keys
 
-    def filtered(self, query: Floats, k: int, below: int) -> Sequence[Any]:
+    def filtered(self, query: Floats, k: int, low: int, high: int) -> Sequence[Any]:
         """Not offered."""
         raise NotImplementedError
 

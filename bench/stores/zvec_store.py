@@ -56,9 +56,9 @@ class Zvec:
         """Ids."""
         return self._ask(query, k, None)
 
-    def filtered(self, query: Floats, k: int, below: int) -> Sequence[Any]:
+    def filtered(self, query: Floats, k: int, low: int, high: int) -> Sequence[Any]:
         """Ids."""
-        return self._ask(query, k, f"bucket < {below}")
+        return self._ask(query, k, f"bucket >= {low} and bucket < {high}")
 
     def _ask(self, query: Floats, k: int, wanted: str | None) -> Sequence[Any]:
         import zvec
