@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from retr.index.dense.parts import Allowed, DensePart, Found
 from retr.index.exact import padded, single
 from retr.retrieval.embeddings import Embeddings, Floats
+from retr.retrieval.errors import Mismatch
 from retr.retrieval.protocols import Matches
 
 
@@ -45,6 +46,8 @@ class DenseIndex:
         return self._merged(found, len(queries), k), plans
 
     def _search(self, queries: Embeddings, k: int, allowed: Allowed | None, exact: bool) -> list[Found]:
+        if allowed is not None and len(allowed) != len(self):
+            raise Mismatch(f"The filter covers {len(allowed)} rows; the index has {len(self)}.")
         values = np.ascontiguousarray(single(queries, self._dim))
         return [
             part.search(values, k, None if allowed is None else allowed[start : start + len(part)], exact=exact)

@@ -38,8 +38,13 @@ class Family:
 
 
 def _many_lists(rows: int) -> int:
-    """Four lists for each of the square root of rows, as FAISS advises, but 39 rows to train each of them."""
+    """As FAISS advises: 4 sqrt(rows), with 39 rows to train each list."""
     return max(1, min(4 * isqrt(rows), rows // 39))
+
+
+def _few_lists(rows: int) -> int:
+    """For codes that are scanned so fast that starting on a list costs as much as hundreds of them."""
+    return max(1, min(isqrt(rows), rows // 39))
 
 
 def _one_list(rows: int) -> int:
@@ -53,13 +58,13 @@ def part_size(dim: int) -> int:
 
 FAMILIES: dict[str, Family] = {
     "pq": Family(lambda dim, lists: f"IVF{lists},PQ{dim // part_size(dim)}x4fs", _one_list, 0.05, coded=True),
-    "ivf-pq": Family(lambda dim, lists: f"IVF{lists},PQ{dim // part_size(dim)}x4fs", _many_lists, 0.05, coded=True),
+    "ivf-pq": Family(lambda dim, lists: f"IVF{lists},PQ{dim // part_size(dim)}x4fs", _few_lists, 0.05, coded=True),
     "ivf-flat": Family(lambda dim, lists: f"IVF{lists},Flat", _many_lists, 1.5),
     "ivf-sq8": Family(lambda dim, lists: f"IVF{lists},SQ8", _many_lists, 1.2),
     "hnsw": Family(lambda dim, lists: "HNSW32_SQ8", _one_list, 45.0, graph=True),
     "rabitq": Family(
         lambda dim, lists: f"RR{dim},IVF{lists},RaBitQfs",
-        lambda rows: 1 if rows < FLAT_BELOW * 4 else _many_lists(rows),
+        lambda rows: 1 if rows <= LISTS_ABOVE else _few_lists(rows),
         0.15,
     ),
 }

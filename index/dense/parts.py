@@ -19,7 +19,7 @@ from retr.index.dense.storage import CODECS, StoredVectors, write_vectors
 from retr.index.dense.threads import cores, one_thread, spread
 from retr.index.fsio import Disk
 from retr.retrieval.embeddings import Floats
-from retr.retrieval.errors import Damaged
+from retr.retrieval.errors import Damaged, Mismatch
 
 Allowed = NDArray[np.bool_]
 
@@ -117,6 +117,8 @@ class DensePart:
 
         Always min(k, rows allowed) rows, none twice; which they are is exact unless the plan has an effort.
         """
+        if queries.shape[1] != self.dim:
+            raise Mismatch(f"The part holds vectors of {self.dim} numbers; the queries have {queries.shape[1]}.")
         matching = len(self) if allowed is None else int(np.count_nonzero(allowed))
         if matching == len(self):
             allowed = None
