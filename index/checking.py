@@ -60,7 +60,7 @@ def check_folder(folder: Path, *, load: Callable[[str], Encoder] | None) -> Find
 
 def _check_documents(snapshot: Snapshot, found: Findings) -> None:
     manifest = snapshot.manifest
-    ids = [id for _, id, _, _ in snapshot.recorded()]
+    ids = [id for _, id in snapshot.all_ids()]
     found.say(
         len(ids) == manifest.live_documents,
         f"{len(ids)} documents, as the manifest says",

@@ -187,7 +187,9 @@ def write_generation(
         disk.remove(new / name)
     names = sorted(path.name for path in new.iterdir())
     for name in names:
-        disk.sync_file(new / name)
+        # A link to a file of the last generation names what is durable already; its name becomes so with the folder.
+        if old is None or not (old / name).exists() or not (old / name).samefile(new / name):
+            disk.sync_file(new / name)
     disk.sync_folder(new)
     return names
 

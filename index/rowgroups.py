@@ -60,10 +60,6 @@ class RowGroups:
         for group in range(len(self._ends)):
             yield file.read_row_group(group, use_threads=False)
 
-    def batches(self, columns: list[str]) -> Iterator[Any]:
-        """Some columns of all rows, in batches."""
-        yield from _opened(self._path).iter_batches(columns=columns, batch_size=8192, use_threads=False)
-
 
 def _opened(path: Path) -> Any:
     import pyarrow.parquet as pq

@@ -224,10 +224,11 @@ class OpenSegment:
         """All documents, a row group at a time, as pyarrow tables."""
         return self._groups.tables()
 
-    def recorded(self) -> Iterator[tuple[int, str, bytes, bytes]]:
-        """(number in the segment, id, text hash, record hash) of every document, dead ones too, in order."""
-        number = 0
-        for batch in self._groups.batches(["id", "text_hash", "record_hash"]):
-            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                yield number, *row
-                number += 1
+    @cached_property
+    def _hashes(self) -> tuple[Any, Any]:
+        return self._groups.column("text_hash"), self._groups.column("record_hash")
+
+    def hashes_of(self, number: int) -> tuple[bytes, bytes]:
+        """(text hash, record hash) of a document by its number in the segment."""
+        text, record = self._hashes
+        return text[number].as_py(), record[number].as_py()

@@ -171,13 +171,10 @@ class Snapshot:
         start, end = segment.rows_of(number - segment.facts.first_document)
         return np.arange(start, end, dtype=np.int64) + segment.facts.first_row
 
-    def recorded(self) -> Iterator[tuple[int, str, bytes, bytes]]:
-        """(number, id, text hash, record hash) of every living document, in order."""
-        for segment in self.segments:
-            first = segment.facts.first_document
-            for number, id, text, record in segment.recorded():
-                if self.live[number + first]:
-                    yield number + first, id, text, record
+    def hashes_of(self, number: int) -> tuple[bytes, bytes]:
+        """(text hash, record hash) of a document."""
+        at = bisect_right(self._first_documents, number) - 1
+        return self.segments[at].hashes_of(number - self._first_documents[at])
 
 
 def read_live(folder: Path, manifest: Manifest) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from retr.index.batch import Batch, check_document, hashes, where_from
 from retr.index.commits import Commits
 from retr.index.fsio import Disk
+from retr.index.known import Known
 from retr.index.segments import Entry, to_json
 from retr.index.settings import WriteSettings
 from retr.index.snapshot import Snapshot
@@ -51,7 +52,7 @@ class Writer:
         self._encoder, self._chunker = encoder, chunker
         self._settings, self._disk = settings, disk
         self._chunk_key = _chunk_key(snapshot)
-        self._recorded = {id: (number, text, record) for number, id, text, record in snapshot.recorded()}
+        self._known = Known(snapshot)
         self._seen: set[str] = set()
         self._commits = Commits(snapshot, disk, merging=settings.merge)
         self._start_batch()
@@ -74,18 +75,19 @@ class Writer:
             return
         self._seen.add(document.id)
         text_hash, record_hash = hashes(document, self._chunk_key if vectors is None else _vector_key(vectors))
-        known = self._recorded.get(document.id)
-        if known is not None and known[2] == record_hash:
+        number = self._known.number(document.id)
+        known = None if number is None else self._known.hashes(number)
+        if known is not None and known[1] == record_hash:
             self.report.unchanged += 1
             return
         spans = [(0, len(document.text))] if vectors is not None else self._spans(document)
-        if known is None:
+        if number is None:
             self.report.added += 1
         else:
             self.report.updated += 1
-            self._removed.add(known[0])
-            if vectors is None and known[1] == text_hash and self._base.dense is not None:
-                vectors = self._base.dense.vectors(self._base.rows_of(known[0]))
+            self._removed.add(number)
+            if vectors is None and known is not None and known[0] == text_hash and self._base.dense is not None:
+                vectors = self._base.dense.vectors(self._base.rows_of(number))
         self._batch.put(Entry(document, spans, text_hash, record_hash), vectors)
         self.report.passages += len(spans)
         self._advance()
@@ -116,14 +118,14 @@ class Writer:
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents by id; unknown ids are passed over. Says how many were removed."""
-        numbers = {self._recorded[id][0] for id in ids if id in self._recorded}
+        numbers = set(self._base.numbers_of(ids).values())
         self._removed |= numbers
         return len(numbers)
 
     def finish(self) -> AddReport:
         """The last commit of an `add`, and of the merges it has set off."""
         if self._settings.mirror:
-            self.report.removed = self.delete(self._recorded.keys() - self._seen)
+            self.report.removed = self.delete(self._known.others(self._seen))
         self.commit()
         while self._commits.waiting:
             self._commits.take()
