@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "search": "retr.cli.search:search",
     "delete": "retr.cli.delete:delete",
     "compact": "retr.cli.compact:compact",
+    "tune": "retr.cli.tune:tune",
     "snapshot": "retr.cli.snapshot:snapshot",
     "rollback": "retr.cli.rollback:rollback",
     "copy": "retr.cli.copy:copy",
