@@ -17,18 +17,21 @@ WaitOption = Annotated[
 KindOption = Annotated[
     str | None,
     typer.Option(
-        help="Search structure: auto, flat, pq, ivf-flat, ivf-sq8, ivf-pq, hnsw or rabitq. Default: auto.",
+        help="Search structure: auto (in a new index), flat, pq, ivf-flat, ivf-sq8, ivf-pq, hnsw or rabitq.",
         rich_help_panel=_VECTORS,
     ),
 ]
 StorageOption = Annotated[
     str | None,
-    typer.Option(help="How vectors are kept: float32, float16, int8 or binary.", rich_help_panel=_VECTORS),
+    typer.Option(
+        help="How vectors are kept: float32 (in a new index), float16, int8 or binary.", rich_help_panel=_VECTORS
+    ),
 ]
 RecallOption = Annotated[
     float | None,
     typer.Option(
-        help="Share of the exact top 10 that an approximate kind must find. Default: 0.99.", rich_help_panel=_VECTORS
+        help="Share of the exact top 10 that an approximate kind must find: 0.99 (in a new index).",
+        rich_help_panel=_VECTORS,
     ),
 ]
 DimOption = Annotated[

@@ -478,26 +478,35 @@ def _without_privilege(folder: Path, *command: str) -> subprocess.CompletedProce
     return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    records = [{"id": str(n), "text": f"text {n} " + os.urandom(300).hex()} for n in range(2000)]
-    file("many.jsonl", rows(*records))(tmp_path)
-    mounted = "mount -t tmpfs -o size=600k none disk && exec "
-    line = f'{mounted} "$0" -m retr index many.jsonl -i disk/ix --encoder none'
-    environment = {**ENVIRONMENT, "RETR_CACHE_DIR": str(tmp_path / "cache")}
+def on_a_small_disk(folder: Path, kilobytes: int, script: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell script, in which $0 is Python, where `disk` is a file system of that size."""
+    (folder / "disk").mkdir()
+    environment = {**ENVIRONMENT, "RETR_CACHE_DIR": str(folder / "cache")}
     lead = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
     if shutil.which("unshare") is None or subprocess.run([*lead, "true"], capture_output=True).returncode:
         pytest.skip("no mount namespaces here: a full disk cannot be made")
-    done = subprocess.run(
-        [*lead, "sh", "-c", line, sys.executable],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    line = [*lead, "sh", "-c", f"mount -t tmpfs -o size={kilobytes}k none disk && {script}", sys.executable]
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    records = [{"id": str(n), "text": f"text {n} " + os.urandom(300).hex()} for n in range(2000)]
+    file("many.jsonl", rows(*records))(tmp_path)
+    done = on_a_small_disk(tmp_path, 600, '"$0" -m retr index many.jsonl -i disk/ix --encoder none')
     expect_one_line(done, "No space left on device")
+
+
+@pytest.mark.parametrize("command", ["compact", "copy disk/copy"])
+def test_a_full_disk_under_compaction_and_copy_leaves_the_index_as_it_was(command: str, tmp_path: Path) -> None:
+    records = [{"id": str(n), "text": f"text {n} " + os.urandom(300).hex()} for n in range(200)]
+    file("many.jsonl", rows(*records))(tmp_path)
+    assert retr(tmp_path, "index", "many.jsonl", "-i", "ix", "--encoder", "none").returncode == 0
+    assert retr(tmp_path, "delete", "7", "-i", "ix").returncode == 0
+    fill = "cp -r ix disk/ix && { cat /dev/zero > disk/fill 2> /dev/null; truncate -s -40K disk/fill; }"
+    script = f'{fill} && {{ "$0" -m retr {command} -i disk/ix; code=$?; "$0" -m retr check -i disk/ix; exit $code; }}'
+    done = on_a_small_disk(tmp_path, 4000, script)
+    expect_one_line(done, "No space left on device")
+    assert "ok       199 documents" in done.stdout and "damaged" not in done.stdout
 
 
 def test_a_full_disk_under_the_run_file(tmp_path: Path) -> None:
