@@ -85,7 +85,7 @@ class Reading:
         """Move on to the live generation; whether there was a newer one."""
         if read_current(self.folder).generation == self.manifest.generation:
             return False
-        self._snapshot = open_snapshot(self.folder)
+        self._snapshot = open_snapshot(self.folder, self._snapshot)
         return True
 
     def get(self, ids: Iterable[str]) -> list[Document]:

@@ -8,6 +8,7 @@ dense.npy, …        one vector a passage, as `retr.index.dense` stores it; abs
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from retr.index.dense.parts import DensePart, write_part
 from retr.index.dense.settings import DenseSettings
+from retr.index.filtering import DocumentFilter
 from retr.index.fsio import Disk, facts_of
 from retr.index.manifest import Segment
 from retr.index.rowgroups import RowGroups
@@ -183,6 +185,17 @@ class OpenSegment:
         ):
             raise Damaged(f"The segment {str(self.path)!r} does not hold the rows its manifest names. Run: retr check")
 
+    def placed(self, facts: Segment) -> "OpenSegment":
+        """The same open files at another place among the segments of a later generation."""
+        again = copy(self)
+        again.facts = facts
+        return again
+
+    @cached_property
+    def filter(self) -> DocumentFilter:
+        """The documents as filters see them."""
+        return DocumentFilter(self.path / DOCUMENTS, self.facts.documents)
+
     @cached_property
     def document_of(self) -> NDArray[np.int64]:
         """The document of every row, counted in this segment."""
@@ -206,11 +219,6 @@ class OpenSegment:
     def ids(self) -> Any:
         """The ids of all documents, as a pyarrow array."""
         return self._groups.column("id")
-
-    @property
-    def documents_path(self) -> Path:
-        """The Parquet file, for a query engine."""
-        return self.path / DOCUMENTS
 
     def documents(self, numbers: Sequence[int]) -> dict[int, Document]:
         """Some documents by their number in the segment; only the row groups that hold them are read."""

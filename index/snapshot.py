@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retr.index.dense.index import DenseIndex
-from retr.index.filtering import DocumentFilter
 from retr.index.keys import Keys
 from retr.index.leases import Lease
 from retr.index.lexical import LexicalIndex
@@ -36,14 +35,17 @@ class Place:
     end: int
 
 
-def open_snapshot(folder: Path) -> "Snapshot":
-    """The live generation. A writer may commit meanwhile and clear old files away: then the new one is opened."""
+def open_snapshot(folder: Path, before: "Snapshot | None" = None) -> "Snapshot":
+    """The live generation. A writer may commit meanwhile and clear old files away: then the new one is opened.
+
+    Segments that `before` has open are not opened again, and keep what was read of them.
+    """
     for attempt in range(_TRIES):
         manifest = read_current(folder)
         try:
             lease = Lease(folder / manifest.name)
             verify(folder, manifest)
-            return Snapshot(folder, manifest, lease)
+            return Snapshot(folder, manifest, lease, before)
         except (Damaged, FileNotFoundError):
             if attempt == _TRIES - 1 or read_current(folder).generation == manifest.generation:
                 raise
@@ -53,11 +55,13 @@ def open_snapshot(folder: Path) -> "Snapshot":
 class Snapshot:
     """Documents by number, passages by row, and the indexes over the rows. The generation is held while it lives."""
 
-    def __init__(self, folder: Path, manifest: Manifest, lease: Lease | None = None) -> None:
+    def __init__(
+        self, folder: Path, manifest: Manifest, lease: Lease | None = None, before: "Snapshot | None" = None
+    ) -> None:
         self.folder = folder
         self.manifest = manifest
         self._lease = lease
-        self.segments = [OpenSegment(folder, segment, manifest.dim) for segment in manifest.segments]
+        self.segments = _opened(folder, manifest, before)
         self._first_documents = [segment.facts.first_document for segment in self.segments]
         self._first_rows = [segment.facts.first_row for segment in self.segments]
         self.live = read_live(folder, manifest)
@@ -94,16 +98,12 @@ class Snapshot:
         known = self._filtered.get(where)
         if known is None:
             tree = parse(where)
-            parts = [each.where(tree) for each in self._filters]
+            parts = [segment.filter.where(tree) for segment in self.segments]
             known = np.concatenate([np.empty(0, np.bool_), *parts]) & self.live
             if len(self._filtered) >= _KEPT_FILTERS:
                 self._filtered.clear()
             self._filtered[where] = known
         return known
-
-    @cached_property
-    def _filters(self) -> list[DocumentFilter]:
-        return [DocumentFilter(segment.documents_path, segment.facts.documents) for segment in self.segments]
 
     def documents(self, numbers: Iterable[int]) -> dict[int, Document]:
         """Documents by number."""
@@ -175,6 +175,16 @@ class Snapshot:
         """(text hash, record hash) of a document."""
         at = bisect_right(self._first_documents, number) - 1
         return self.segments[at].hashes_of(number - self._first_documents[at])
+
+
+def _opened(folder: Path, manifest: Manifest, before: Snapshot | None) -> list[OpenSegment]:
+    known = {} if before is None else {segment.facts.name: segment for segment in before.segments}
+    found = []
+    for facts in manifest.segments:
+        open_one = known.get(facts.name)
+        same = open_one is not None and open_one.facts.files == facts.files
+        found.append(open_one.placed(facts) if same and open_one else OpenSegment(folder, facts, manifest.dim))
+    return found
 
 
 def read_live(folder: Path, manifest: Manifest) -> NDArray[np.bool_]:
