@@ -98,10 +98,19 @@ class LexicalIndex:
         query = self._query(text)
         if query is None or k <= 0 or (allowed is not None and not allowed.any()):
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        if allowed is not None and np.count_nonzero(allowed) <= _FEW_ROWS:
+        if allowed is not None and _are_few(allowed):
             query = _only(self._schema, query, self._keys.of(np.flatnonzero(allowed)))
             allowed = None
         return self._widen(query, k, allowed)
+
+    def plan(self, allowed: NDArray[np.bool_] | None) -> str:
+        """How `search` goes about a filter, and why."""
+        if allowed is None:
+            return "all postings"
+        count = int(np.count_nonzero(allowed))
+        if _are_few(allowed):
+            return f"the postings of the {count} rows that match alone: at most {_FEW_ROWS} are named in the query"
+        return f"all postings, widened until enough of the {count} rows that match are found: more than {_FEW_ROWS}"
 
     def _widen(
         self, query: Any, k: int, allowed: NDArray[np.bool_] | None
@@ -148,6 +157,10 @@ class LexicalIndex:
                     found[name] = round(node["value"], 6)
             todo.extend(node.get("details") or [])
         return found
+
+
+def _are_few(allowed: NDArray[np.bool_]) -> bool:
+    return int(np.count_nonzero(allowed)) <= _FEW_ROWS
 
 
 def _only(schema: Any, query: Any, keys: NDArray[np.int64]) -> Any:

@@ -184,8 +184,8 @@ class Reading:
         if snapshot.dense is None or snapshot.manifest.encoder is None:
             raise BadInput("This collection has no vectors: it was made with --encoder none. Use search with lexical.")
         values = np.atleast_2d(np.asarray(vectors, np.float32))
-        assert snapshot.manifest.dim is not None
-        queries = stored(Vectors(values), snapshot.manifest.encoder, snapshot.manifest.dim)
+        assert snapshot.dim is not None
+        queries = stored(Vectors(values), snapshot.manifest.encoder, snapshot.dim)
         searcher = Searcher(snapshot, SearchSettings(mode="dense", where=where, exact=exact))
         return [near(snapshot, leg.keys, leg.scores) for leg in searcher.dense_legs(Vectors(queries), check_k(k))]
 

@@ -112,8 +112,7 @@ class Searcher:
     def _lexical_leg(self, text: str, depth: int) -> Leg:
         if self._snapshot.lexical is None:
             return self._leg("lexical", np.empty(0, np.int64), np.empty(0, np.float32))
-        # Tombstones are already out of this generation's postings; only a filter has to be passed on.
-        allowed = None if self._settings.where is None else self._allowed
+        allowed = self._lexical_allowed
         wanted = self._first_try(depth)
         while True:
             rows, scores = self._snapshot.lexical.search(text, wanted, allowed)
@@ -121,6 +120,11 @@ class Searcher:
             if len(leg.rows) >= depth or len(rows) < wanted:
                 return _cut(leg, depth)
             wanted *= 4
+
+    @property
+    def _lexical_allowed(self) -> NDArray[np.bool_] | None:
+        """Tombstones are already out of this generation's postings; only a filter has to be passed on."""
+        return None if self._settings.where is None else self._allowed
 
     def _first_try(self, depth: int) -> int:
         return depth if self._keys is None else 2 * depth
@@ -170,6 +174,7 @@ class Searcher:
             return {}
         if "lexical" in parts and self._snapshot.lexical is not None:
             parts["lexical"]["terms"] = self._snapshot.lexical.explain(text, row)
+            parts["lexical"]["plan"] = self._snapshot.lexical.plan(self._lexical_allowed)
         if "dense" in parts:
             parts["dense"]["plan"] = self.plans
         return {"mode": self._settings.mode, **parts}

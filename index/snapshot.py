@@ -60,6 +60,7 @@ class Snapshot:
     ) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.dim = manifest.dim
         self._lease = lease
         self.segments = _opened(folder, manifest, before)
         self._first_documents = [segment.facts.first_document for segment in self.segments]
@@ -87,9 +88,9 @@ class Snapshot:
     @cached_property
     def dense(self) -> DenseIndex | None:
         """The vectors of all rows; None in a collection without an encoder."""
-        if self.manifest.dim is None:
+        if self.dim is None:
             return None
-        return DenseIndex(self.manifest.dim, [segment.dense for segment in self.segments if segment.dense is not None])
+        return DenseIndex(self.dim, [segment.dense for segment in self.segments if segment.dense is not None])
 
     def documents_where(self, where: str | None) -> NDArray[np.bool_]:
         """The living documents, by number, for which the filter expression holds."""
