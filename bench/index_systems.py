@@ -31,24 +31,26 @@ class System:
     most: int = 10_000_000
 
 
-DENSE: Mapping[str, Mapping[str, Any]] = {
+RETR: Mapping[str, Mapping[str, Any]] = {
     "retr": {},
-    "retr, recall 0.95": {"recall": 0.95},
-    "retr, flat": {"kind": "flat"},
-    "retr, flat float16": {"kind": "flat", "storage": "float16"},
-    "retr, pq": {"kind": "pq"},
-    "retr, ivf-flat": {"kind": "ivf-flat"},
-    "retr, ivf-sq8": {"kind": "ivf-sq8"},
-    "retr, ivf-pq": {"kind": "ivf-pq"},
-    "retr, hnsw": {"kind": "hnsw"},
-    "retr, rabitq": {"kind": "rabitq"},
+    "retr, recall 0.95": {"dense": {"recall": 0.95}},
+    "retr, compacted": {"compact": True},
+    "retr, compacted, recall 0.95": {"dense": {"recall": 0.95}, "compact": True},
+    "retr, flat": {"dense": {"kind": "flat"}, "compact": True},
+    "retr, flat float16": {"dense": {"kind": "flat", "storage": "float16"}, "compact": True},
+    "retr, pq float16": {"dense": {"kind": "pq", "storage": "float16"}, "compact": True},
+    "retr, ivf-flat": {"dense": {"kind": "ivf-flat"}, "compact": True},
+    "retr, ivf-sq8": {"dense": {"kind": "ivf-sq8"}, "compact": True},
+    "retr, ivf-pq": {"dense": {"kind": "ivf-pq"}, "compact": True},
+    "retr, hnsw": {"dense": {"kind": "hnsw"}, "compact": True},
+    "retr, rabitq": {"dense": {"kind": "rabitq"}, "compact": True},
 }
-"""What stands in DenseSettings, by the row's name; the first row is what a user gets who chooses nothing."""
+"""Options of stores/retr_store.py by the row's name; the first row is what a user gets who chooses nothing."""
 
 
 def all_systems() -> list[System]:
     """The rows, in the table's order."""
-    ours = [System(name, "retr_store", ["retr"], dense, ours=True) for name, dense in DENSE.items()]
+    ours = [System(name, "retr_store", ["retr"], options, ours=True) for name, options in RETR.items()]
     peers = [
         System("FAISS by hand, exact", "faiss_store", ["faiss"], {"factory": "Flat"}),
         System("FAISS by hand, PQ + refine", "faiss_store", ["faiss"], {"factory": "PQ96x4fs,RFlat"}),

@@ -1,6 +1,7 @@
 """retr through its Python API, end to end: filters are its own language, answers its own ids and scores.
 
-options  fields of DenseSettings, such as {"kind": "pq", "recall": 0.95}; none: what a user gets who chooses nothing.
+options  {"dense": fields of DenseSettings, such as {"kind": "pq", "recall": 0.95}, "compact": bool}; none: what a user
+gets who chooses nothing. A large `add` is committed in several segments; `compact` makes one of them, inside the build.
 The parameters of a search are calibrated when the collection is built, so there is nothing to sweep.
 """
 
@@ -17,8 +18,8 @@ class Retr:
     sweep: Sequence[Setting] = [{}]
     filters = True
 
-    def __init__(self, dense: Options) -> None:
-        self.dense = dense
+    def __init__(self, dense: Options, compact: bool) -> None:
+        self.dense, self.compact = dense, compact
 
     def build(self, folder: Path, rows: Rows) -> None:
         """One `add`. A document must have a text: it gets its id, which is also indexed by words, as all texts are."""
@@ -35,6 +36,8 @@ class Retr:
             for row, (bucket, name) in pairs
         )
         collection.add(documents, vectors=rows.vectors)
+        if self.compact and len(collection.manifest.segments) > 1:
+            collection.compact()
 
     def open(self, folder: Path) -> None:
         """The collection on disk."""
@@ -59,5 +62,5 @@ class Retr:
 
 
 def store(options: Options) -> Retr:
-    """With these dense settings."""
-    return Retr(options)
+    """With these settings."""
+    return Retr(options.get("dense", {}), options.get("compact", False))
