@@ -92,11 +92,13 @@ class Scanner:
         form = COLUMNS.get(source.place, MEMBERS if source.members else METADATA)
         bound = [] if source.place in COLUMNS else [source.place]
         with self._errors_of(path):
-            self._run(HOLD.format(form=form), [*bound, escape(path)])
-            self._run(DIFFER.format(form=form))
-            found = self._table(CODES)
-            ranked = {kind: self._ranked(kind, form.text) for kind in KINDS}
-            self._run("DROP TABLE held; DROP TABLE differing")
+            try:
+                self._run(HOLD.format(form=form), [*bound, escape(path)])
+                self._run(DIFFER.format(form=form))
+                found = self._table(CODES)
+                ranked = {kind: self._ranked(kind, form.text) for kind in KINDS}
+            finally:
+                self._run("DROP TABLE IF EXISTS held; DROP TABLE IF EXISTS differing")
         places = _inside(found["row"], rows, path)
         if source.members:
             return _column(rows, places.astype(np.min_scalar_type(rows)), found["code"], ranked)

@@ -330,14 +330,27 @@ def test_a_filter_that_needs_too_much_memory_says_so(tmp_path: Path) -> None:
         segment.where(parse("a = 'x'"))
 
 
-def test_a_column_that_needs_too_much_memory_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def too_large(*_: object) -> None:
-        raise filtering.TooLarge("The filter needs more.")
-
-    monkeypatch.setattr(Scanner, "column", too_large)
-    segment = DocumentFilter(write(tmp_path), len(PAPERS))
+def test_a_field_that_does_not_fit_in_memory_is_streamed(tmp_path: Path) -> None:
+    words = [f"{n:06d}" * 2000 for n in range(3000)]
+    documents = [Document(str(n), "", "", {"a": word, "b": word[::-1], "c": n % 2}) for n, word in enumerate(words)]
+    path = write(tmp_path, documents, group=20)
+    segment = DocumentFilter(path, 3000, FilterLimits(scan=ScanLimits(memory=24 << 20, threads=1)))
+    filter = parse("a < '000007' or b like '99%' and c = 1")
     for _ in range(3):
-        assert segment.where(parse("year = 2020")).tolist() == expected(parse("year = 2020"))
+        assert segment.where(filter).tolist() == expected(filter, documents)
+    assert segment._asked == {filtering.Source("/a", False): True, filtering.Source("/b", False): True,
+                              filtering.Source("/c", False): False}  # fmt: skip
+    assert list(segment._kept) == [filtering.Source("/c", False)]
+
+
+def test_like_over_many_texts_is_asked_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passing = count_calls(monkeypatch, Scanner, "passing")
+    for texts, calls in ((len(PAPERS), 1), (len(PAPERS) - 1, 3)):
+        passing.clear()
+        segment = DocumentFilter(write(tmp_path), len(PAPERS), FilterLimits(texts=texts))
+        for _ in range(3):
+            assert segment.where(parse("title like '%a'")).tolist() == expected(parse("title like '%a'"))
+        assert len(passing) == calls
 
 
 def test_nothing_of_the_engine_stays_between_calls(tmp_path: Path) -> None:
