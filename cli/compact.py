@@ -1,6 +1,9 @@
 """`retr compact`: an index as one segment without what was deleted."""
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from retr.cli.options import (
     DEFAULT_INDEX,
@@ -16,11 +19,15 @@ from retr.cli.options import (
 if TYPE_CHECKING:
     from retr.index.compaction import CompactReport
     from retr.index.dense.settings import DenseSettings
+    from retr.index.erasure import ErasureReport
     from retr.index.manifest import Manifest
 
 
 def compact(
     index: IndexOption = DEFAULT_INDEX,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Prove it: search every file for what was deleted, before and after.")
+    ] = False,
     kind: KindOption = None,
     storage: StorageOption = None,
     recall: RecallOption = None,
@@ -32,27 +39,27 @@ def compact(
     Until then, deleted texts and vectors are found by no search but still lie in the files. `--kind`, `--storage` and
     `--recall` change how the vectors are kept; without them that stays as it is.
     """
-    from dataclasses import asdict
-
-    from retr.cli.output import emit_json, print_line
     from retr.opening import open
 
     seconds, collection = checked_wait(wait), open(index)
     dense = _wanted(collection.manifest, kind=kind, storage=storage, recall=recall)
-    report = collection.compact(dense=dense, wait_seconds=seconds)
-    if json:
-        emit_json({"index": collection.folder, **asdict(report)})
+    if not verify:
+        _say(index, collection.compact(dense=dense, wait_seconds=seconds), None, as_json=json)
         return
-    print_line(f"{collection.folder}: {_done(report)}")
-    for line in _kept(report):
-        print_line(line)
+    from retr.index.erasure import check_erased, compact_verified
+
+    report, proof = compact_verified(collection, dense=dense, wait_seconds=seconds)
+    _say(index, report, proof, as_json=json)
+    check_erased(proof)
 
 
 def _wanted(manifest: "Manifest", **asked: Any) -> "DenseSettings | None":
     """The settings with what was asked for; None when nothing was. Numbers that `retr tune` chose go with a change."""
     from dataclasses import replace
+    from typing import get_args
 
     from retr.cli.output import warn
+    from retr.index.dense.settings import Storage
     from retr.retrieval.errors import BadInput
 
     given = {name: value for name, value in asked.items() if value is not None}
@@ -63,9 +70,24 @@ def _wanted(manifest: "Manifest", **asked: Any) -> "DenseSettings | None":
     new, old = replace(manifest.dense, **given), manifest.dense
     if new == old:
         return old
-    if new.storage != old.storage and old.storage != "float32":
+    fine_to_coarse = get_args(Storage)
+    if fine_to_coarse.index(new.storage) < fine_to_coarse.index(old.storage):
         warn(f"The vectors were kept as {old.storage}; what that left out does not come back with {new.storage}.")
     return replace(new, refine=None, nprobe=None, ef=None)
+
+
+def _say(folder: Path, report: "CompactReport", proof: "ErasureReport | None", *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from retr.cli.output import emit_json, print_line
+
+    if as_json:
+        verified = {} if proof is None else {"verify": {"erased": proof.erased, **asdict(proof)}}
+        emit_json({"index": folder, **asdict(report), **verified})
+        return
+    proved = [] if proof is None else _proved(proof)
+    for line in (f"{folder}: {_done(report)}", *_kept(report), *proved):
+        print_line(line)
 
 
 def _done(report: "CompactReport") -> str:
@@ -87,3 +109,14 @@ def _kept(report: "CompactReport") -> list[str]:
     if report.pinned:
         lines.append(f"kept by snapshots: {', '.join(report.pinned)}; `retr snapshot --drop NAME` lets one go")
     return lines
+
+
+def _proved(proof: "ErasureReport") -> list[str]:
+    if not proof.erased:
+        return [f"not erased: {sentence}" for sentence in (*proof.found, *proof.blind)]
+    searched = f"verified: {proof.files:,} files and {_kb(proof.bytes_searched)} kB searched"
+    if not proof.documents:
+        return [f"{searched}; no deleted document was there to look for"]
+    sampled = "" if proof.sampled == proof.documents else f" ({proof.sampled:,} of them sampled)"
+    pieces = sum(proof.probes.values())
+    return [f"{searched} for {pieces:,} pieces of {proof.documents:,} deleted documents{sampled}: nothing is left"]

@@ -195,8 +195,9 @@ def _explained(explain: Any) -> list[str]:
             continue
         plain = {key: part for key, part in value.items() if key not in ("terms", "plan")}
         lines.append(f"{name}: {_listed(plain)}")
+        plan = value.get("plan", [])
+        lines += [f"  plan: {plan}"] if isinstance(plan, str) else [f"  {_plan(part)}" for part in plan]
         lines += [f"  {term['term']}: {_listed(term, without='term')}" for term in value.get("terms", [])]
-        lines += [f"  {_plan(part)}" for part in value.get("plan", [])]
     return lines
 
 

@@ -75,6 +75,27 @@ def test_compacting_leaves_nothing_of_the_deleted_in_the_files(here: Path) -> No
     assert retr_json(here, "check", "-i", "ix")["sound"]
 
 
+def test_verifying_searches_every_file_and_says_when_a_snapshot_still_holds_it(here: Path) -> None:
+    retr(here, "snapshot", "full", "-i", "ix")
+    retr(here, "delete", "a", "-i", "ix")
+    done = retr(here, "compact", "--verify", "-i", "ix", ok=False)
+    assert "not erased: Generation 2 is still there" in done.stdout and "'full'" in done.stdout
+    assert done.stderr.startswith("error: Deleted documents are not proven to be erased.")
+    retr(here, "snapshot", "--drop", "full", "-i", "ix")
+    proof = retr_json(here, "compact", "--verify", "-i", "ix")["verify"]
+    assert (proof["erased"], proof["documents"], proof["found"], proof["blind"]) == (True, 1, [], [])
+    assert proof["probes"]["text_hash"] == 1 and proof["bytes_searched"] > 0
+    again = retr(here, "compact", "--verify", "-i", "ix").stdout.splitlines()[-1]
+    assert again.startswith("verified: ") and again.endswith("; no deleted document was there to look for")
+
+
+def test_verifying_says_what_it_looked_for(here: Path) -> None:
+    retr(here, "delete", "a", "-i", "ix")
+    said = retr(here, "compact", "--verify", "-i", "ix").stdout.splitlines()
+    assert said[0].startswith("ix: 2 documents, 1 deleted erased, segments 1 -> 1, ")
+    assert said[1].startswith("verified: ") and said[1].endswith(" pieces of 1 deleted documents: nothing is left")
+
+
 def test_compacting_says_which_reader_still_holds_what_was_deleted(here: Path) -> None:
     reader = Collection.open(here / "ix", load=lambda _: pytest.fail("no encoder is needed"))
     held = reader.manifest.generation
@@ -222,6 +243,12 @@ def test_help_names_every_kind_and_storage(name: str) -> None:
     for option, known in (("kind", Kind), ("storage", Storage)):
         words = set(said[option].replace(",", " ").replace(".", " ").split())
         assert set(get_args(known)) <= words
+
+
+def test_a_plan_of_the_postings_stands_before_the_words() -> None:
+    lexical = {"rank": 1, "score": 2.5, "terms": [{"term": "red", "score": 2.5}], "plan": "all postings"}
+    lines = ["lexical: rank 1, score 2.5", "  plan: all postings", "  red: score 2.5"]
+    assert _explained({"mode": "lexical", "lexical": lexical}) == lines
 
 
 def test_the_plan_is_a_line_a_part() -> None:
