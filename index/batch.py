@@ -94,8 +94,8 @@ def encoded_texts(document: Document, spans: Sequence[tuple[int, int]]) -> list[
     return [f"{document.title} {document.text[start:end]}".strip() for start, end in spans]
 
 
-def check_document(document: Document) -> None:
-    """BadInput when a document cannot be stored and found again."""
+def check_document(document: Document, *, needs_text: bool = True) -> None:
+    """BadInput when a document cannot be stored and found again; one with a vector of its own needs no text."""
     check_id(document.id)
     for name in ("text", "title"):
         value = getattr(document, name)
@@ -103,7 +103,7 @@ def check_document(document: Document) -> None:
             raise BadInput(f"The {name} of document {document.id!r} must be a string; got {type(value).__name__}.")
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise BadInput(f"The {name} of document {document.id!r} holds a lone surrogate. Clean it first.")
-    if not document.text.strip():
+    if needs_text and not document.text.strip():
         raise BadInput(
             f"The document {document.id!r} has no text{where_from(document)}. Leave it out, or give it text."
         )

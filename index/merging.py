@@ -15,9 +15,11 @@ from retr.index.fsio import Disk
 from retr.index.manifest import Manifest, Segment, placed
 from retr.index.segments import OpenSegment, SegmentWriter
 
-FAN_OUT = 8
+FAN_OUT = 4
 SMALLEST_ROWS = 1024
-"""Segments below this many rows are one tier; each further tier is FAN_OUT times as large."""
+"""So many neighbours of one tier are merged; those below SMALLEST_ROWS are the first tier, and each further tier is
+FAN_OUT times as large. A query pays for every segment, a row is written once more for every tier: four is cheap for
+both, since encoding a row costs a thousand times as much as writing it."""
 
 DEAD_SHARE, DEAD_DOCUMENTS = 0.3, 1000
 """A segment is written anew when this share of its documents is dead, and they are not few."""

@@ -57,7 +57,7 @@ class Searcher:
         self._snapshot, self._settings = snapshot, settings
         self.plans: list[dict[str, Any]] = []
         self._allowed = self._allowed_rows()
-        self._keys = None if settings.group == "passage" else snapshot.document_of
+        self._keys = None if settings.group == "passage" or snapshot.one_each else snapshot.document_of
         self._modes = [mode for mode in ("dense", "lexical") if settings.mode in (mode, "hybrid")]
         if "dense" in self._modes and snapshot.dense is None:
             if settings.mode == "dense":
@@ -72,7 +72,8 @@ class Searcher:
     def _allowed_rows(self) -> NDArray[np.bool_] | None:
         if self._settings.where is None:
             return self._snapshot.live_rows
-        return self._snapshot.documents_where(self._settings.where)[self._snapshot.document_of]
+        chosen = self._snapshot.documents_where(self._settings.where)
+        return chosen if self._snapshot.one_each else chosen[self._snapshot.document_of]
 
     def search(self, texts: Sequence[str], vectors: Vectors | None, k: int) -> list[list[Ranked]]:
         """The k best passages of each query."""
@@ -91,8 +92,10 @@ class Searcher:
         dense = self._snapshot.dense
         assert dense is not None
         wanted, exact = self._first_try(depth), self._settings.exact
-        matches, plans = dense.search_explained(vectors, wanted, self._allowed, exact=exact)
-        self.plans = plans
+        if self._settings.explain:
+            matches, self.plans = dense.search_explained(vectors, wanted, self._allowed, exact=exact)
+        else:
+            matches = dense.search(vectors, wanted, self._allowed, exact=exact)
         legs = []
         for number in range(len(vectors)):
             rows, scores = matches.rows[number], matches.scores[number]
@@ -185,4 +188,6 @@ def _part(rank: int, score: float) -> dict[str, Any]:
 
 
 def _cut(leg: Leg, depth: int) -> Leg:
+    if len(leg.rows) <= depth:
+        return leg
     return Leg(leg.name, leg.rows[:depth], leg.scores[:depth], leg.keys[:depth])

@@ -36,7 +36,7 @@ class WriteSettings:
     """
 
     encode_passages: int = 512
-    commit_passages: int = 32768
+    commit_passages: int = 131_072
     commit_characters: int = 64 << 20
     commit_seconds: float = 30.0
     on_duplicate: Literal["fail", "skip"] = "fail"

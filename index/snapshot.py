@@ -80,10 +80,17 @@ class Snapshot:
         parts = [segment.document_of + segment.facts.first_document for segment in self.segments]
         return np.concatenate([np.empty(0, np.int64), *parts])
 
+    @property
+    def one_each(self) -> bool:
+        """Whether every document has one passage: its number is then its row."""
+        return self.manifest.next_row == self.manifest.next_document
+
     @cached_property
     def live_rows(self) -> NDArray[np.bool_] | None:
         """The rows of living documents; None when all live."""
-        return None if self.live.all() else self.live[self.document_of]
+        if self.live.all():
+            return None
+        return self.live if self.one_each else self.live[self.document_of]
 
     @cached_property
     def dense(self) -> DenseIndex | None:

@@ -69,7 +69,7 @@ class Writer:
 
         With `vectors` [1, dim] the document is one passage and is not encoded.
         """
-        check_document(document)
+        check_document(document, needs_text=vectors is None)
         if document.id in self._seen:
             self._refuse(document)
             return
