@@ -70,6 +70,7 @@ def tune(
     if plot is not None:
         check_plot(plot)
     patience, report = checked_wait(wait), _reporter(quiet)
+    _end_in_order()
     collection = open(index)
     tuning = measure(collection, settings, queries=_questions(collection, queries), report=report)
     if plot is not None:
@@ -84,6 +85,16 @@ def tune(
         _show_applied(applied, k)
     else:
         print_line("nothing written (--dry-run)")
+
+
+def _end_in_order() -> None:
+    """A plain `kill` ends the command through its `finally` blocks, so that the trial's folder is removed."""
+    import signal
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _names(text: str | None, flag: str) -> Any:
@@ -137,8 +148,8 @@ def _show(tuning: "Tuning") -> None:
     k, choice = tuning.settings.k, tuning.choice
     kinds = len({(point.candidate.kind, point.candidate.storage) for point in tuning.points})
     print_line(
-        f"{len(tuning.points)} settings of {kinds} kinds on {tuning.sampled:,} of {tuning.rows:,} vectors; recall@{k} "
-        "is the share of the exact answers"
+        f"settings measured: {len(tuning.points)}, kinds: {kinds}, on {tuning.sampled:,} of {tuning.rows:,} vectors; "
+        f"recall@{k} is the share of the exact answers"
     )
     print_table(_COLUMNS, [_row(tuning, point) for point in _worth_showing(tuning)])
     for line in tuning.skipped:
@@ -153,7 +164,7 @@ def _show(tuning: "Tuning") -> None:
     print_line(f"chosen: {tuning.candidate_of(choice.point).name}")
     print_line(
         f"recall@{k} is {choice.point.held_out:.4f} on {len(tuning.checking):,} queries that took no part in choosing "
-        f"(target {tuning.settings.recall:g}; with 95% confidence above {choice.lower:.4f})"
+        f"(target {tuning.settings.recall:g}; with 95% confidence at least {choice.lower:.4f})"
     )
 
 

@@ -153,9 +153,7 @@ def _measure(trial: Trial, exact: Point, report: Report) -> tuple[list[Point], l
         if (kind, storage) != (now.kind, now.storage):
             found, why = measure_kind(trial, kind, storage, report, most_ms=exact.speed.median_ms)
             points += found
-            if why:
-                report(f"skipped {why}")
-                skipped.append(why)
+            skipped += [why] if why else []
     return points, skipped
 
 
