@@ -83,16 +83,16 @@ def build_ann(stored: StoredVectors, kind: str, *, seed: int = 0) -> tuple[AnnIn
     ann.configure_training(seed)
     size = min(rows, max(_SAMPLE, _SAMPLE_PER_LIST * lists))
     sample = np.random.default_rng(seed).choice(rows, size, replace=False)
-    with _threads_for(ann):
+    with _threads_for(ann, rows):
         index.train(stored.take(np.sort(sample)))
         for block in stored.blocks(_ADD_ROWS):
             index.add(np.ascontiguousarray(block))
     return ann, factory
 
 
-def _threads_for(ann: AnnIndex) -> AbstractContextManager[None]:
+def _threads_for(ann: AnnIndex, rows: int) -> AbstractContextManager[None]:
     """All threads, but one for a graph: which of two neighbours is linked first would depend on the threads' luck."""
-    return one_thread() if ann.graph else building_threads()
+    return one_thread() if ann.graph else building_threads(rows)
 
 
 def open_ann(path: Path, kind: str, rows: int, dim: int) -> "LazyAnn":

@@ -140,11 +140,14 @@ def _cheapest(sample: _Sample, settings: DenseSettings) -> tuple[Effort, float]:
         if best is not None and sample.cost(Effort(sample.depth, effort.width)) >= sample.cost(best[0]):
             break
         ranks = sample.ranks(Effort(effort.candidates + 1, effort.width))
-        reached = int(ranks[needed])
-        if settings.refine is None and not sample.ann.graph and reached <= effort.candidates:
-            effort = Effort(max(sample.depth, -(-reached // 10) * 10), effort.width)
+        found = int(np.count_nonzero(ranks <= effort.candidates))
+        reached = found > needed
+        if settings.refine is None and not sample.ann.graph and found:
+            # Out of reach, the goal is the same share of what these lists hold: more candidates would bring little.
+            last = needed if reached else max(0, int(np.ceil(goal * found)) - 1)
+            effort = Effort(max(sample.depth, -(-int(ranks[last]) // 10) * 10), effort.width)
         recall = float(np.mean(ranks <= effort.candidates))
-        if reached <= effort.candidates and (best is None or sample.cost(effort) < sample.cost(best[0])):
+        if reached and (best is None or sample.cost(effort) < sample.cost(best[0])):
             best = effort, recall
         if hardest is None or recall > hardest[1]:
             hardest = effort, recall

@@ -104,6 +104,11 @@ class DensePart:
         """Numbers in a vector."""
         return self._stored.dim
 
+    @property
+    def stored(self) -> StoredVectors:
+        """The vectors as they lie on disk."""
+        return self._stored
+
     def vectors(self, rows: Rows) -> Floats:
         """A copy of some rows, decoded: float32 [rows, dim], in the order given."""
         return self._stored.take(rows)

@@ -10,9 +10,9 @@ from retr.retrieval.embeddings import Floats
 Rows = NDArray[np.int64]
 
 _VIEW_ROWS = 65_536
-_DECODE_ROWS = 2_048
+_DECODE_ROWS = 1_024
 """Rows decoded or copied at a time: a block of some 384 numbers a row then stays in the second-level cache."""
-_MATRIX_ROWS = 8_192
+_MATRIX_ROWS = 32_768
 _QUERIES = 256
 _SPARE = 16
 """A matrix product rounds equal vectors differently by their place: so many rows more are taken to the final score."""

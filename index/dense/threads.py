@@ -17,6 +17,8 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 _FIRST_PROCESS = os.getpid()
+_TEAM_ROWS = 50_000
+"""Fewer rows are coded as fast by one thread as by a team, which waits for its slowest in thousands of short steps."""
 _pools: dict[int, ThreadPoolExecutor] = {}
 _lock = threading.Lock()
 
@@ -35,9 +37,9 @@ def one_thread() -> Iterator[None]:
         faiss().omp_set_num_threads(before)
 
 
-def building_threads() -> AbstractContextManager[None]:
-    """A context for building: all threads, but one in a forked process, whose inherited team of threads is gone."""
-    return nullcontext() if os.getpid() == _FIRST_PROCESS else one_thread()
+def building_threads(rows: int) -> AbstractContextManager[None]:
+    """A context for building: all threads for many rows, but one in a forked process, whose inherited team is gone."""
+    return nullcontext() if rows >= _TEAM_ROWS and os.getpid() == _FIRST_PROCESS else one_thread()
 
 
 def cores() -> int:
