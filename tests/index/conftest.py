@@ -1,13 +1,17 @@
 """An encoder of words without a model, and collections made with it."""
 
 import hashlib
+import os
 import re
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from retr.index import commits, merging
 from retr.index.collection import Collection
 from retr.retrieval.embeddings import Vectors
 
@@ -46,6 +50,33 @@ def encoder() -> WordEncoder:
 def collection(tmp_path: Path, encoder: WordEncoder) -> Collection:
     """A new, empty collection in tmp_path/index."""
     return Collection.create(tmp_path / "index", encoder=encoder)
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is room for one, so that thousands of syncs cost nothing."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 32 << 20:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory, prefix="retr-test-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def thorough() -> bool:
+    """Whether to try every case; otherwise a sample of them, in the time that a test may take."""
+    return os.environ.get("RETR_LONG_TESTS", "") not in ("", "0")
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merges after a few documents: three segments of up to 6 rows within the commit, more beside the writer."""
+    monkeypatch.setattr(merging, "FAN_OUT", 3)
+    monkeypatch.setattr(merging, "SMALLEST_ROWS", 4)
+    monkeypatch.setattr(merging, "DEAD_DOCUMENTS", 2)
+    monkeypatch.setattr(merging, "SMALL_ROWS", 6)
+    monkeypatch.setattr(commits, "SMALL_ROWS", 6)
 
 
 @pytest.fixture(autouse=True)
