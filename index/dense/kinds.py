@@ -100,5 +100,6 @@ def chosen_kind(settings: DenseSettings, rows: int, dim: int) -> tuple[str, str]
     if rows < TRAINABLE:
         return "flat", f"fewer than {TRAINABLE} rows"
     if FAMILIES[kind].coded and not part_size(dim):
-        return ("ivf-sq8" if kind == "ivf-pq" else "flat"), f"{dim} numbers cannot be cut for 4-bit codes"
+        simpler = "flat" if settings.kind == "pq" else "ivf-sq8"
+        return simpler, f"{dim} numbers cannot be cut for 4-bit codes"
     return kind, ""

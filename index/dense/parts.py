@@ -1,17 +1,17 @@
 """One segment's vectors: written with the index that fits them, searched by the plan that fits the filter."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.dense.ann import ANN, LazyAnn, build_ann, open_ann
+from retr.index.dense.ann import ANN, AnnIndex, LazyAnn, build_ann, open_ann
 from retr.index.dense.calibration import Calibration, calibrate
 from retr.index.dense.engine import faiss
-from retr.index.dense.kinds import FAMILIES, chosen_kind, cost
+from retr.index.dense.kinds import FAMILIES, Effort, chosen_kind, cost
 from retr.index.dense.planning import Plan, Planner
 from retr.index.dense.scan import Rows, ranked, scan, score_rows
 from retr.index.dense.settings import DenseSettings
@@ -55,22 +55,43 @@ def write_part(
     facts: dict[str, Any] = {"kind": kind, "storage": settings.storage, "rows": rows, "dim": dim}
     if kind != "flat":
         stored = StoredVectors.open(folder, rows, dim, settings.storage)
-        ann, factory = build_ann(stored, kind, seed=seed)
-        calibration = calibrate(stored, ann, kind, settings, seed=seed)
-        dear = cost(FAMILIES[kind], rows, ann.lists, calibration.shallow) >= rows
-        if settings.kind == "auto" and (dear or calibration.recall < settings.recall):
-            why = (
-                f"{kind} reached a recall of {calibration.recall:.4f} with {calibration.shallow.candidates} candidates"
-            )
-            kind = "flat"
-        else:
-            ann.write(disk, folder / ANN)
+        built = _build(stored, kind, settings, seed)
+        kind, why = built.kind, built.why or why
+        if kind != "flat":
+            built.ann.write(disk, folder / ANN)
             names = [*names, ANN]
-            graph = FAMILIES[kind].graph
-            facts |= {"factory": factory, "lists": ann.lists} | calibration.facts(graph=graph)
+            facts |= {"factory": built.factory, "lists": built.ann.lists}
+            facts |= built.calibration.facts(graph=built.ann.graph)
     if kind != settings.kind:
         facts |= {"kind": kind, "asked": settings.kind} | ({"why": why} if why else {})
     return names, facts
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    kind: str
+    ann: AnnIndex
+    factory: str
+    calibration: Calibration
+    why: str = ""
+
+
+def _build(stored: StoredVectors, kind: str, settings: DenseSettings, seed: int) -> _Built:
+    """The index of a kind, calibrated; `auto` takes a simpler kind where this one does not pay on these vectors."""
+    ann, factory = build_ann(stored, kind, seed=seed)
+    calibration = calibrate(stored, ann, kind, settings, seed=seed)
+    built = _Built(kind, ann, factory, calibration)
+    if settings.kind != "auto":
+        return built
+    rows, effort = len(stored), calibration.shallow
+    price = cost(FAMILIES[kind], rows, ann.lists, effort)
+    if kind == "ivf-pq" and cost(FAMILIES["pq"], rows, 1, Effort(effort.candidates, 1)) <= price:
+        why = f"ivf-pq would search {effort.width} of {ann.lists} lists, which costs more than to scan every code"
+        return replace(_build(stored, "pq", settings, seed), why=why)
+    if price >= rows or calibration.recall < settings.recall:
+        why = f"{kind} reached a recall of {calibration.recall:.4f} with {effort.candidates} candidates"
+        return replace(built, kind="flat", why=why)
+    return built
 
 
 class DensePart:

@@ -1,6 +1,7 @@
 """Parts are written the same each time, say what they hold, and fail aloud."""
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from retr.index.dense import kinds
 from retr.index.dense.ann import ANN
 from retr.index.dense.parts import DensePart, write_part
 from retr.index.dense.settings import DenseSettings
@@ -78,6 +80,19 @@ def test_auto_is_flat_where_codes_cannot_tell_the_vectors_apart(tmp_path: Path) 
     assert facts["kind"] == "flat"
     assert "recall of" in facts["why"]
     assert not (tmp_path / ANN).exists()
+
+
+def test_auto_scans_all_codes_where_lists_do_not_pay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "LISTS_ABOVE", 8_999)
+    unclustered = np.random.default_rng(6).normal(size=(9_000, DIM)).astype(np.float32)
+    facts = write(tmp_path, unclustered, DenseSettings(recall=0.9))
+    assert (facts["kind"], facts["factory"]) == ("pq", "IVF1,PQ8x4fs")
+    assert re.fullmatch(r"ivf-pq would search \d+ of 94 lists, which costs more than .*", facts["why"])
+
+
+def test_auto_searches_lists_where_they_pay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "LISTS_ABOVE", 8_999)
+    assert write(tmp_path, clustered(9_000), DenseSettings())["kind"] == "ivf-pq"
 
 
 @pytest.mark.parametrize(("kind", "built"), [("pq", "flat"), ("ivf-pq", "ivf-sq8")])
