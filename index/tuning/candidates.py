@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import ceil, log
+from math import ceil
 from typing import Any
 
 from retr.index.dense.kinds import FAMILIES
@@ -18,6 +18,10 @@ REFINES: dict[str, tuple[int, ...]] = {
 }
 """Candidates a hit that are scored exactly: the more, the coarser a kind's codes are."""
 EFS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+
+GROWTH = {"refine": 0.15, "nprobe": 0.35, "ef": 0.3}
+"""Powers of the number of rows by which effort grows at equal recall@10, with a little to spare. Measured on MiniLM
+vectors of real texts from 5,000 to 100,000 rows: 0.06 to 0.13, 0.3, and 0.24."""
 
 SHALLOW, DEEP = 10, 100
 """Hits for which a part's facts name candidates."""
@@ -63,20 +67,18 @@ class Candidate:
         return {**built, "refine": refine, name: width, "deep": deep}
 
     def for_rows(self, rows: int, *, sampled: int) -> "Candidate":
-        """The same effort for all `rows`, where it was measured on a sample of them; the result is to be measured.
-
-        The same share of all lists is searched. A code's error lets a number of wrong rows pass before a true
-        neighbour that grows with the rows, and so does `refine`. A graph's paths grow with the logarithm.
-        """
+        """The effort that all `rows` need for the recall that this one had on a sample of them: an estimate."""
         if rows <= sampled:
             return self
-        more = rows / sampled
-        lists = 1.0 if self.nprobe is None else FAMILIES[self.kind].lists(rows) / FAMILIES[self.kind].lists(sampled)
+        grown = {name: getattr(self, name) for name in GROWTH}
+        limits = {"refine": max(1, rows // SHALLOW), "nprobe": FAMILIES[self.kind].lists(rows) if self.nprobe else 1}
         return replace(
             self,
-            refine=None if self.refine is None else min(ceil(self.refine * more), max(1, rows // SHALLOW)),
-            nprobe=None if self.nprobe is None else ceil(self.nprobe * lists),
-            ef=None if self.ef is None else ceil(self.ef * log(rows) / log(sampled)),
+            **{
+                name: min(ceil(value * (rows / sampled) ** GROWTH[name]), limits.get(name, rows))
+                for name, value in grown.items()
+                if value is not None
+            },
         )
 
 

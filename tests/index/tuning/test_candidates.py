@@ -89,15 +89,19 @@ def test_settings_keep_the_dimension_and_forget_old_numbers() -> None:
 
 
 def test_effort_grows_from_a_sample_to_all_rows() -> None:
-    assert Candidate("pq", "float32", refine=4).for_rows(10_000, sampled=10_000) == Candidate("pq", "float32", refine=4)
-    assert Candidate("pq", "float32", refine=3).for_rows(25_000, sampled=10_000).refine == 8
+    whole = Candidate("pq", "float32", refine=4)
+    assert whole.for_rows(10_000, sampled=10_000) == whole
+    assert whole.for_rows(320_000, sampled=10_000).refine == 7  # 4 x 32^0.15 = 6.7
     ivf = Candidate("ivf-pq", "float32", refine=2, nprobe=10).for_rows(40_000, sampled=10_000)
-    lists = FAMILIES["ivf-pq"].lists
-    assert ivf.refine == 8
-    assert ivf.nprobe is not None
-    assert ivf.nprobe / lists(40_000) >= 10 / lists(10_000) > (ivf.nprobe - 1) / lists(40_000)
-    assert Candidate("hnsw", "float32", ef=64).for_rows(1_000_000, sampled=1_000).ef == 128
+    assert (ivf.refine, ivf.nprobe) == (3, 17)  # 2 x 4^0.15 = 2.5, 10 x 4^0.35 = 16.2
+    assert Candidate("hnsw", "float32", ef=64).for_rows(1_024_000, sampled=1_000).ef == 512  # 64 x 2^3
     assert Candidate("flat", "float32").for_rows(40_000, sampled=10) == Candidate("flat", "float32")
+
+
+def test_grown_effort_stays_below_what_there_is() -> None:
+    lists = FAMILIES["ivf-pq"].lists(12_000)
+    grown = Candidate("ivf-pq", "float32", refine=1_190, nprobe=lists - 1).for_rows(12_000, sampled=2_000)
+    assert (grown.refine, grown.nprobe) == (1_200, lists)
 
 
 @pytest.mark.parametrize(
