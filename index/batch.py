@@ -89,6 +89,17 @@ def stored(embeddings: Embeddings, encoder: EncoderFacts, dim: int) -> NDArray[n
     return values
 
 
+def with_length_1(values: NDArray[np.float32], encoder: EncoderFacts) -> NDArray[np.float32]:
+    """A user's own vectors [texts, dim] as a cosine encoder would give them. BadInput for one without a direction."""
+    if encoder.similarity != "cosine" or not len(values):
+        return values
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    if not lengths.all():
+        row = int(np.argmin(lengths))
+        raise BadInput(f"Vector {row} is all zeros and has no direction to compare by cosine. Leave that text out.")
+    return values if np.allclose(lengths, 1, atol=1e-6) else values / lengths
+
+
 def encoded_texts(document: Document, spans: Sequence[tuple[int, int]]) -> list[str]:
     """What an encoder and the lexical index see of each passage: the title, then the passage."""
     return [f"{document.title} {document.text[start:end]}".strip() for start, end in spans]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retr.index import history
+from retr.index.batch import stored, with_length_1
 from retr.index.compaction import CompactReport, compact, folder_bytes, is_compact
 from retr.index.creation import encoder_facts, make_chunker
 from retr.index.dense.settings import DenseSettings
@@ -20,10 +21,10 @@ from retr.index.lock import WriterLock
 from retr.index.manifest import Manifest, check_new_folder, write_current
 from retr.index.pins import Pin, pin, pins_in, unpin
 from retr.index.reading import LoadEncoder, Reading, check_ids
-from retr.index.settings import CollectionSettings, WriteSettings
+from retr.index.settings import CollectionSettings, WriteSettings, check_wait
 from retr.index.snapshot import open_snapshot
 from retr.index.writing import AddReport, Writer
-from retr.retrieval.embeddings import Vectors, check_finite
+from retr.retrieval.embeddings import Vectors
 from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.protocols import Encoder
 from retr.retrieval.records import Document
@@ -45,12 +46,12 @@ class Collection(Reading):
         """A new, empty collection. `spec` names the encoder, to load it again; no encoder makes it lexical only."""
         folder, disk = Path(path), disk or Disk()
         check_new_folder(folder)
+        chosen = settings or CollectionSettings()
+        make_chunker(chosen.chunk, encoder)
+        facts = None if encoder is None else encoder_facts(encoder, spec, chosen.dense)
         disk.make_folder(folder)
         with WriterLock(folder):
             check_new_folder(folder)
-            chosen = settings or CollectionSettings()
-            make_chunker(chosen.chunk, encoder)
-            facts = None if encoder is None else encoder_facts(encoder, spec, chosen.dense)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             write_current(disk, folder, Manifest(1, facts, asdict(chosen), now))
         return cls(open_snapshot(folder), lambda _: _same(encoder), disk=disk)
@@ -96,14 +97,14 @@ class Collection(Reading):
     ) -> list[tuple[Document, NDArray[np.float32]]]:
         given = list(documents)
         values = np.ascontiguousarray(vectors, np.float32)
-        facts = self.manifest.encoder
-        if facts is None or values.shape != (len(given), facts.dim):
+        facts, dim = self.manifest.encoder, self.manifest.dim
+        if facts is None or dim is None or values.shape != (len(given), facts.dim):
             wanted = "no vectors" if facts is None else f"[{len(given)}, {facts.dim}]"
             raise Mismatch(
                 f"vectors has the shape {list(values.shape)}; this collection and these documents need {wanted}."
             )
-        check_finite(Vectors(values))
-        return [(document, values[at : at + 1]) for at, document in enumerate(given)]
+        kept = stored(Vectors(with_length_1(values, facts)), facts, dim)
+        return [(document, kept[at : at + 1]) for at, document in enumerate(given)]
 
     def delete(self, ids: Iterable[str], *, wait_seconds: float = 0.0) -> int:
         """Remove documents by id; says how many there were. They are found no more from the next generation on.
@@ -186,7 +187,7 @@ class Collection(Reading):
     @contextmanager
     def _writing(self, wait_seconds: float) -> Iterator[None]:
         """Hold the writer lock, on the live generation."""
-        with WriterLock(self.folder, wait_seconds=wait_seconds):
+        with WriterLock(self.folder, wait_seconds=check_wait(wait_seconds)):
             self.refresh()
             yield
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retr import __version__
 from retr.index.batch import Batch, encoded_texts
 from retr.index.fsio import Disk, FileFacts, facts_of
 from retr.index.leases import unread
@@ -80,6 +81,7 @@ def commit_generation(disk: Disk, folder: Path, manifest: Manifest, changes: Cha
         live_passages=manifest.live_passages + added - len(changes.removed),
         next_key=manifest.next_key + added,
         next_name=next_name,
+        written_by=f"retr {__version__}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_current(disk, folder, new)

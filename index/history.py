@@ -38,7 +38,12 @@ def kept_generations(folder: Path) -> list[Kept]:
     live, pins = read_current(folder).generation, pins_in(folder)
     found = []
     for generation in reversed([number for number in generations_in(folder) if number <= live]):
-        manifest = read_manifest(folder, manifest_name(generation))
+        try:
+            manifest = read_manifest(folder, manifest_name(generation))
+        except Damaged:
+            if (folder / manifest_name(generation)).exists():
+                raise
+            continue  # A writer has cleared it away since.
         names = tuple(pin.name for pin in pins if pin.generation == generation)
         found.append(Kept(generation, manifest.created, manifest.live_documents, generation == live, names))
     return found
@@ -93,6 +98,8 @@ def copy(disk: Disk, folder: Path, target: Path, *, of: int | str | None = None)
     left in `target`, since the pointer is written last.
     """
     check_new_folder(target)
+    if folder.resolve() in target.resolve().parents:
+        raise BadInput(f"{str(target)!r} lies inside the index {str(folder)!r}. Copy it to another place.")
     manifest, _lease = _held(folder, of)
     disk.make_folder(target)
     for name, facts in manifest.files().items():

@@ -32,7 +32,7 @@ class WriterLock:
                 os.close(file)
                 raise Mismatch(
                     f"The index {str(self._path.parent)!r} is being written by another process ({holder}). "
-                    "Wait for it to finish; readers are not affected."
+                    "Wait for it to finish, or give --wait SECONDS; readers are not affected."
                 )
             time.sleep(_PAUSE)
         now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -212,12 +212,12 @@ def publish(disk: Disk, folder: Path, name: str, data: bytes) -> None:
 def check_new_folder(folder: Path) -> None:
     """BadInput when an index cannot be made here without touching what lies there."""
     if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{str(folder)!r} is a file. Give --index a new or empty folder.")
+        raise BadInput(f"{str(folder)!r} is a file. Give a new or empty folder.")
     if not folder.is_dir():
         return
     if (folder / CURRENT).exists() or generations_in(folder):
         raise BadInput(f"{str(folder)!r} already holds an index. Open it, or choose a new or empty folder.")
     if any(path.name != "LOCK" for path in folder.iterdir()):
         raise BadInput(
-            f"The folder {str(folder)!r} holds other files and no index. Give --index a new or empty folder."
+            f"The folder {str(folder)!r} holds other files and no index. Give a new or empty folder."
         )

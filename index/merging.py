@@ -95,7 +95,7 @@ def merge(disk: Disk, folder: Path, job: Job) -> Merged:
     ]
     names = tuple(source.facts.name for source in sources)
     if not any(keep.any() for keep in kept):
-        return Merged(names, None, np.concatenate(kept))
+        return Merged(names, None, np.concatenate([np.empty(0, np.bool_), *kept]))
     writer = SegmentWriter(disk, folder, job.name)
     for source, keep in zip(sources, kept, strict=True):
         _copy_documents(source, keep, writer)

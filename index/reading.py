@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.batch import stored
+from retr.index.batch import stored, with_length_1
 from retr.index.creation import given, make_chunker
 from retr.index.fsio import Disk
 from retr.index.hits import Near, hits, near
@@ -185,7 +185,8 @@ class Reading:
             raise BadInput("This collection has no vectors: it was made with --encoder none. Use search with lexical.")
         values = np.atleast_2d(np.asarray(vectors, np.float32))
         assert snapshot.dim is not None
-        queries = stored(Vectors(values), snapshot.manifest.encoder, snapshot.dim)
+        facts = snapshot.manifest.encoder
+        queries = stored(Vectors(with_length_1(values, facts)), facts, snapshot.dim)
         searcher = Searcher(snapshot, SearchSettings(mode="dense", where=where, exact=exact))
         return [near(snapshot, leg.keys, leg.scores) for leg in searcher.dense_legs(Vectors(queries), check_k(k))]
 

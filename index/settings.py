@@ -48,6 +48,7 @@ class WriteSettings:
         for name in ("encode_passages", "commit_passages", "commit_characters"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}.")
+        check_wait(self.wait_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,13 @@ class SearchSettings:
         for name in ("depth", "rerank_depth"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} must be at least 1; got {getattr(self, name)}.")
+
+
+def check_wait(seconds: float) -> float:
+    """The seconds to wait for another writer themselves, or BadInput."""
+    if not 0 <= seconds < float("inf"):
+        raise BadInput(f"The seconds to wait for another writer must be a number of at least 0; got {seconds}.")
+    return seconds
 
 
 def check_k(k: int) -> int:
