@@ -14,8 +14,9 @@ from retr.index import history
 from retr.index.batch import stored, with_length_1
 from retr.index.compaction import CompactReport, compact, folder_bytes, is_compact
 from retr.index.creation import encoder_facts, make_chunker
+from retr.index.dense.gpu import Device
 from retr.index.dense.settings import DenseSettings
-from retr.index.fsio import Disk
+from retr.index.fsio import Disk, make_durable_folder
 from retr.index.generations import collect_garbage
 from retr.index.lock import WriterLock
 from retr.index.manifest import Manifest, check_new_folder, write_current
@@ -49,7 +50,7 @@ class Collection(Reading):
         chosen = settings or CollectionSettings()
         make_chunker(chosen.chunk, encoder)
         facts = None if encoder is None else encoder_facts(encoder, spec, chosen.dense)
-        disk.make_folder(folder)
+        make_durable_folder(disk, folder)
         with WriterLock(folder):
             check_new_folder(folder)
             now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -57,9 +58,17 @@ class Collection(Reading):
         return cls(open_snapshot(folder), lambda _: _same(encoder), disk=disk)
 
     @classmethod
-    def open(cls, path: str | Path, *, load: LoadEncoder, disk: Disk | None = None) -> Self:
-        """An existing collection; `load` makes the encoder from its spec, when it is first needed."""
-        return cls(open_snapshot(Path(path)), load, disk=disk)
+    def open(
+        cls, path: str | Path, *, load: LoadEncoder, disk: Disk | None = None, device: Device | None = None
+    ) -> Self:
+        """An existing collection; `load` makes the encoder from its spec, when it is first needed.
+
+        Vectors are moved to `device` now; what cannot be moved is searched on the CPU, and `placement` says why.
+        """
+        collection = cls(open_snapshot(Path(path), None, device), load, disk=disk, device=device)
+        if device is not None and device.gpus:
+            _ = collection.placement
+        return collection
 
     def add(
         self,

@@ -1,11 +1,14 @@
 """Every effect that the index has on the disk, in one small place, so that tests can crash and fill it at any step."""
 
+import errno
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from retr.retrieval.stamps import sha256_of
+
+_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,26 @@ class Disk:
     def remove(self, path: Path) -> None:
         """Remove a file or a folder that no manifest names."""
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            _remove_tree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _remove_tree(path: Path) -> None:
+    """Tantivy may put a lock file into a folder of postings, from a thread of its own, while it is being emptied."""
+    for _ in range(_TRIES):
+        try:
+            shutil.rmtree(path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                raise
+    shutil.rmtree(path)
+
+
+def make_durable_folder(disk: Disk, path: Path) -> None:
+    """Create a folder and its parents, and make the names of those that are new durable."""
+    new = [each for each in (path, *path.parents) if not each.exists()]
+    disk.make_folder(path)
+    for each in new:
+        disk.sync_folder(each.parent)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from retr.index.fsio import Disk, FileFacts, facts_of
+from retr.index.fsio import Disk, FileFacts, facts_of, make_durable_folder
 from retr.index.leases import Lease
 from retr.index.manifest import (
     Manifest,
@@ -101,7 +101,7 @@ def copy(disk: Disk, folder: Path, target: Path, *, of: int | str | None = None)
     if folder.resolve() in target.resolve().parents:
         raise BadInput(f"{str(target)!r} lies inside the index {str(folder)!r}. Copy it to another place.")
     manifest, _lease = _held(folder, of)
-    disk.make_folder(target)
+    make_durable_folder(disk, target)
     for name, facts in manifest.files().items():
         _copy_file(disk, folder / name, target / name, facts)
     for parent in sorted({(target / name).parent for name in manifest.files()}):
