@@ -5,7 +5,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from retr.index import commits, merging
 from retr.index.collection import Collection
 from retr.retrieval.embeddings import Vectors
+from retr.retrieval.records import Document
 
 
 class WordEncoder:
@@ -77,6 +79,53 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merging, "DEAD_DOCUMENTS", 2)
     monkeypatch.setattr(merging, "SMALL_ROWS", 6)
     monkeypatch.setattr(commits, "SMALL_ROWS", 6)
+
+
+@dataclass(frozen=True)
+class State:
+    """What was acknowledged: texts by id, and the names of snapshots."""
+
+    texts: Mapping[str, str]
+    snapshots: frozenset[str] = frozenset()
+
+
+def _story(collection: Collection) -> Iterator[State]:
+    texts: dict[str, str] = {}
+    for step in range(7):
+        new = {f"d{step}{n}": f"text {step} {n}" for n in range(2)}
+        collection.add([Document(id, text) for id, text in new.items()])
+        yield State(texts := {**texts, **new})
+    collection.snapshot("early")
+    early = frozenset(["early"])
+    yield (then := State(texts, early))
+    collection.add([Document("d00", "rewritten"), Document("d40", "this too")])
+    yield State(texts := {**texts, "d00": "rewritten", "d40": "this too"}, early)
+    collection.delete(["d11", "d00", "d10"])
+    yield State(texts := {id: text for id, text in texts.items() if id not in ("d11", "d00", "d10")}, early)
+    collection.compact()
+    yield State(texts, early)
+    for step in range(7, 13):
+        new = {f"d{step}{n}": f"text {step} {n}" for n in range(3)}
+        collection.add([Document(id, text) for id, text in new.items()])
+        yield State(texts := {**texts, **new}, early)
+    collection.rollback("early")
+    yield then
+    collection.drop_snapshot("early")
+    yield State(then.texts)
+    collection.add([Document("last", "of all")])
+    yield State({**then.texts, "last": "of all"})
+
+
+@pytest.fixture
+def empty() -> State:
+    """Before the story begins."""
+    return State({})
+
+
+@pytest.fixture
+def story(eager: None) -> Callable[[Collection], Iterator[State]]:
+    """Every kind of write, with merges within commits and beside the writer; yields what holds from then on."""
+    return _story
 
 
 @pytest.fixture(autouse=True)

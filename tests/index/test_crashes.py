@@ -1,11 +1,11 @@
-"""Stopped at any step of a write, the folder opens at its last commit; what was acknowledged is there, whole."""
+"""Killed before or after any step of any write, the folder opens at a commit; what was acknowledged is there, whole."""
 
+import json
 import os
 import random
-import signal
-import subprocess
-import sys
-import time
+import shutil
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,239 +14,238 @@ import pytest
 from retr.index.checking import check_folder
 from retr.index.collection import Collection
 from retr.index.fsio import Disk
+from retr.index.history import kept_manifest
+from retr.index.pins import pins_in
 from retr.index.settings import WriteSettings
-from retr.retrieval.errors import Damaged, Mismatch, RetrError
+from retr.index.verify import problems
+from retr.retrieval.errors import RetrError
 from retr.retrieval.records import Document
 
+OPERATIONS = ("make_folder", "write", "sync_file", "sync_folder", "rename", "link", "remove")
 EACH = WriteSettings(encode_passages=1, commit_passages=1)
+Story = Callable[[Collection], Iterator[Any]]
 
 
-class Stop(BaseException):
-    """As if the process had been killed here."""
+class WatchedDisk(Disk):
+    """Calls back before and after each operation, one thread at a time."""
 
-
-class StoppingDisk(Disk):
-    """Counts the operations, and stops before the n-th."""
-
-    OPERATIONS = ("make_folder", "write", "sync_file", "sync_folder", "rename", "link", "remove")
-
-    def __init__(self, stop_at: int) -> None:
-        self.count, self.stop_at = 0, stop_at
+    def __init__(self, watch: Callable[[str], None]) -> None:
+        self._watch, self._one_at_a_time = watch, threading.RLock()
 
     def __getattribute__(self, name: str) -> Any:
         operation = super().__getattribute__(name)
-        if name not in StoppingDisk.OPERATIONS:
+        if name not in OPERATIONS:
             return operation
 
-        def counted(*arguments: Any) -> None:
-            self.count += 1
-            if self.count >= self.stop_at:
-                raise Stop
-            if not name.startswith(
-                "sync"
-            ):  # The process dies here, not the machine: waiting for the disk tells nothing.
-                operation(*arguments)
+        def watched(*arguments: Any) -> None:
+            with self._one_at_a_time:
+                self._watch(f"before {name} {arguments[-1]}")
+                if not name.startswith("sync"):  # The process dies here, not the machine: that tells nothing.
+                    operation(*arguments)
+                    self._watch(f"after {name} {arguments[-1]}")
 
-        return counted
-
-
-def script(folder: Path, encoder: Any, disk: Disk, acknowledged: list[dict[str, str]]) -> None:
-    """Four commits: two adds, an update, a delete. After each, what must be there from now on."""
-    collection = Collection.open(folder, load=lambda _: encoder, disk=disk)
-    state: dict[str, str] = {}
-    for step in range(2):
-        new = {f"d{step}{n}": f"text {step} {n}" for n in range(2)}
-        collection.add([Document(id, text) for id, text in new.items()])
-        acknowledged.append(state := {**state, **new})
-    collection.add([Document("d00", "rewritten")])
-    acknowledged.append(state := {**state, "d00": "rewritten"})
-    collection.delete(["d11", "d00"])
-    acknowledged.append({id: text for id, text in state.items() if id not in ("d11", "d00")})
+        return watched
 
 
 def content(folder: Path, encoder: Any) -> dict[str, str]:
     collection = Collection.open(folder, load=lambda _: encoder)
-    documents = collection.get(collection.ids())
-    for document in documents:
-        assert collection.search(document.text, k=1, mode="dense")[0].score == pytest.approx(1, abs=1e-3)
-    return {document.id: document.text for document in documents}
+    return {document.id: document.text for document in collection.get(collection.ids())}
 
 
-def stopped(folder: Path, encoder: Any, disk: Disk, acknowledged: list[dict[str, str]]) -> bool:
-    try:
-        script(folder, encoder, disk, acknowledged)
-    except Stop:
-        return True
-    return False
+def image_of(folder: Path) -> tuple[Any, ...]:
+    """What tells one state of the files from another."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                stat = os.stat(os.path.join(parent, name))
+            except FileNotFoundError:  # The library that writes the postings has files of its own for a moment.
+                continue
+            found.append((parent, name, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return tuple(sorted(found))
 
 
-def test_stopped_at_every_step_it_opens_at_a_commit(tmp_path: Path, encoder: Any) -> None:
-    Collection.create(tmp_path / "all", encoder=encoder)
-    states: list[dict[str, str]] = [{}]
-    script(tmp_path / "all", encoder, Disk(), states)
-    step = 0
-    while True:
-        step += 1
-        folder = tmp_path / f"i{step}"
-        Collection.create(folder, encoder=encoder)
-        acknowledged: list[dict[str, str]] = [{}]
-        if not stopped(folder, encoder, StoppingDisk(step), acknowledged):
-            break
-        found = content(folder, encoder)
+def copy_of(folder: Path, target: Path) -> None:
+    """The files as they lie there now, while other threads may write."""
+    for parent, _, names in os.walk(folder):
+        there = target / Path(parent).relative_to(folder)
+        there.mkdir(parents=True)
+        for name in names:
+            try:
+                shutil.copyfile(Path(parent, name), there / name)
+            except FileNotFoundError:
+                continue
+
+
+def named(folder: Path) -> set[str]:
+    """Every file that belongs to an index folder, by its manifests and snapshots alone."""
+    found = {"CURRENT", "LOCK", *(f"snapshots/{path.name}" for path in folder.glob("snapshots/*.json"))}
+    for path in folder.glob("manifest-*.json"):
+        table = json.loads(path.read_bytes())
+        found |= {path.name, *table["deletes"], *(f"{table['lexical_folder']}/{name}" for name in table["lexical"])}
+        found |= {f"segments/{one['name']}/{name}" for one in table["segments"] for name in one["files"]}
+    return found
+
+
+def present(folder: Path) -> set[str]:
+    """Every file but the lock that opening postings leaves beside them, which goes with their folder."""
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {name for name in found if not name.endswith("/.tantivy-meta.lock")}
+
+
+def tear(folder: Path, rng: random.Random) -> None:
+    """Cut what no commit names yet to any length: the process died in the middle of writing it."""
+    live = (folder / "CURRENT").read_text().split()[0]
+    for path in folder.glob("manifest-*.json"):
+        if path.name > live:
+            os.truncate(path, rng.randrange(path.stat().st_size + 1))
+            path.rename(path.with_suffix(".torn"))
+    for name in present(folder) - named(folder):
+        os.truncate(folder / name, rng.randrange((folder / name).stat().st_size + 1))
+    for path in folder.glob("manifest-*.torn"):
+        path.rename(path.with_suffix(".json"))
+
+
+class Killings:
+    """At every step, what a process killed there would leave behind is opened, checked and written to."""
+
+    def __init__(self, folder: Path, encoder: Any, states: list[Any], every: int) -> None:
+        self.folder, self.encoder, self.states, self.every = folder, encoder, states, every
+        self.told = self.images = 0
+        self._last: tuple[Any, ...] = ()
+
+    def look(self, where: str) -> None:
+        image = image_of(self.folder)
+        if image == self._last:
+            return
+        self._last = image
+        self.images += 1
+        here = self.folder.parent / "killed"
+        copy_of(self.folder, here)
+        if self.images % 2:
+            tear(here, random.Random(self.images))
         # The commit under way may already be visible; nothing in between may be.
-        assert found in (acknowledged[-1], states[len(acknowledged)]), step
-        collection = Collection.open(folder, load=lambda _: encoder)
+        possible = self.states[self.told : self.told + 2]
+        found = content(here, self.encoder)
+        assert found in [state.texts for state in possible], where
+        assert {pin.name for pin in pins_in(here)} in [state.snapshots for state in possible], where
+        for pin in pins_in(here):
+            assert list(problems(here, kept_manifest(here, pin.name))) == [], where
+        if self.images % self.every == 0:
+            self.life_goes_on(here, found, where)
+        Disk().remove(here)
+
+    def life_goes_on(self, here: Path, found: dict[str, str], where: str) -> None:
+        assert check_folder(here, load=None).problems == [], where
+        collection = Collection.open(here, load=lambda _: self.encoder)
+        assert collection.add([Document("after", "life goes on")]).problems == []
+        assert content(here, self.encoder) == {**found, "after": "life goes on"}, where
+        assert check_folder(here, load=None).problems == [], where
+        assert present(here) == named(here), where
+        assert collection.delete(["after"]) == 1
+        assert present(here) == named(here), where
+        # The last two generations, and the one that the writer itself began with.
+        assert len(list(here.glob("manifest-*"))) <= 3 + len(pins_in(here)), where
+
+
+def test_killed_before_or_after_any_step_it_opens_at_a_commit(
+    quick: Path, encoder: Any, story: Story, empty: Any, thorough: bool
+) -> None:
+    states = [empty, *story(Collection.create(quick / "whole", encoder=encoder))]
+    Collection.create(quick / "index", encoder=encoder)
+    killings = Killings(quick / "index", encoder, states, every=1 if thorough else 9)
+    disk = WatchedDisk(killings.look)
+    for state in story(Collection.open(quick / "index", load=lambda _: encoder, disk=disk)):
+        killings.told += 1
+        assert state == states[killings.told]
+        killings.look("acknowledged")
+    assert killings.images > 400
+
+
+class Stop(BaseException):
+    """Such as KeyboardInterrupt: it comes at any step, and what cleans up behind it runs."""
+
+
+def test_interrupted_at_any_step_it_opens_at_a_commit(
+    quick: Path, encoder: Any, story: Story, empty: Any, thorough: bool
+) -> None:
+    states = [empty, *story(Collection.create(quick / "whole", encoder=encoder))]
+    steps = [0]
+
+    def watch(where: str) -> None:
+        steps[0] -= 1
+        if not steps[0]:
+            raise Stop
+
+    stop, stopped = 5, True
+    while stopped:
+        folder, told, stopped = quick / f"i{stop}", 0, False
+        steps[0] = stop
+        disk = WatchedDisk(watch)
+        collection = Collection.create(folder, encoder=encoder)
+        try:
+            for _ in story(Collection.open(folder, load=lambda _: encoder, disk=disk)):
+                told += 1
+        except Stop:
+            stopped = True
+        found = content(folder, encoder)
+        assert found in [state.texts for state in states[told : told + 2]], stop
         collection.add([Document("after", "life goes on")])
         assert content(folder, encoder) == {**found, "after": "life goes on"}
-        left = {path.name for path in (folder / "segments").iterdir()}
-        assert left == {segment.name for segment in collection.manifest.segments}
-    assert step > 60
+        assert present(folder) == named(folder)
+        Disk().remove(folder)
+        stop += 1 if thorough else 97
+    assert stop > 1000
 
 
-KILLED = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from conftest import WordEncoder
-from retr.index.collection import Collection
-from retr.index.settings import WriteSettings
-from retr.retrieval.records import Document
-collection = Collection.open(sys.argv[1], load=lambda _: WordEncoder())
-for batch in range(10_000):
-    collection.add([Document(f"b{batch}-{n}", f"batch {batch} text {n}") for n in range(3)])
-    print(batch, flush=True)
-"""
+def test_a_copy_killed_at_any_step_is_whole_or_no_index(quick: Path, encoder: Any) -> None:
+    collection = Collection.create(quick / "index", encoder=encoder)
+    collection.add([Document(f"d{number}", f"text {number}") for number in range(4)])
+    collection.delete(["d1"])
+    wanted, refused, whole = content(quick / "index", encoder), 0, 0
+
+    def look(where: str) -> None:
+        nonlocal refused, whole
+        here = quick / "killed"
+        if not present(quick / "copy"):
+            return
+        copy_of(quick / "copy", here)
+        try:
+            found = content(here, encoder)
+        except RetrError:
+            refused += 1
+            with pytest.raises(RetrError, match="folder"):
+                collection.copy(here)
+        else:
+            whole += 1
+            assert found == wanted, where
+            assert check_folder(here, load=None).problems == []
+        Disk().remove(here)
+
+    Collection.open(quick / "index", load=lambda _: encoder, disk=WatchedDisk(look)).copy(quick / "copy")
+    assert refused > 10 and whole >= 1
+    assert content(quick / "copy", encoder) == content(quick / "index", encoder) == wanted
 
 
-def test_killed_at_random_moments_nothing_acknowledged_is_lost(tmp_path: Path, encoder: Any) -> None:
-    rng = random.Random(7)
-    for round in range(6):
-        folder = tmp_path / f"r{round}"
-        Collection.create(folder, encoder=encoder)
-        writer = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(folder), str(Path(__file__).parent)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "0\n"
-        time.sleep(rng.random() * 0.4)
-        writer.send_signal(signal.SIGKILL)
-        acknowledged = [0, *(int(line) for line in writer.stdout.read().splitlines())]
-        writer.stdout.close()
-        writer.wait()
-        found = content(folder, encoder)
-        for batch in acknowledged:
-            for n in range(3):
-                assert found[f"b{batch}-{n}"] == f"batch {batch} text {n}"
-        assert len(found) % 3 == 0
-        assert check_folder(folder, load=None).problems == []
+def test_an_index_killed_while_it_is_made_is_empty_or_refused(quick: Path, encoder: Any) -> None:
+    outcomes: list[str] = []
+
+    def look(where: str) -> None:
+        if (quick / "index").exists():
+            copy_of(quick / "index", quick / "killed")
+            try:
+                assert content(quick / "killed", encoder) == {}, where
+                outcomes.append("empty")
+            except RetrError:
+                outcomes.append("refused")
+            Disk().remove(quick / "killed")
+
+    Collection.create(quick / "index", encoder=encoder, disk=WatchedDisk(look))
+    assert outcomes == sorted(outcomes, reverse=True) and set(outcomes) == {"empty", "refused"}
 
 
-def filled(tmp_path: Path, encoder: Any) -> Collection:
-    collection = Collection.create(tmp_path / "index", encoder=encoder)
-    collection.add([Document(f"d{n}", f"some text {n}") for n in range(20)])
-    collection.delete(["d3"])
-    return collection
-
-
-def test_a_flipped_bit_in_any_file_is_refused_by_name(tmp_path: Path, encoder: Any) -> None:
-    collection = filled(tmp_path, encoder)
-    rng = random.Random(3)
-    names = [*collection.manifest.files(), collection.manifest.name, "CURRENT"]
-    assert len(names) > 10
-    for name in names:
-        path = collection.folder / name
-        data = path.read_bytes()
-        if not data:
-            continue
-        place = rng.randrange(len(data))
-        path.write_bytes(data[:place] + bytes([data[place] ^ (1 << rng.randrange(8))]) + data[place + 1 :])
-        with pytest.raises(RetrError) as caught:
-            Collection.open(collection.folder, load=lambda _: encoder)
-        # A changed pointer may still look like one, and then names a manifest that is not there.
-        names_it = path.name if name != "CURRENT" else "manifest" if "manifest" in str(caught.value) else "CURRENT"
-        assert names_it in str(caught.value)
-        path.write_bytes(data)
-    assert len(Collection.open(collection.folder, load=lambda _: encoder)) == 19
-
-
-def test_a_file_one_byte_short_is_refused_by_name(tmp_path: Path, encoder: Any) -> None:
-    collection = filled(tmp_path, encoder)
-    for name in collection.manifest.files():
-        path = collection.folder / name
-        data = path.read_bytes()
-        if not data:
-            continue
-        path.write_bytes(data[:-1])
-        with pytest.raises(Damaged, match=path.name):
-            Collection.open(collection.folder, load=lambda _: encoder)
-        path.write_bytes(data)
-
-
-def test_a_missing_file_is_refused_by_name(tmp_path: Path, encoder: Any) -> None:
-    collection = filled(tmp_path, encoder)
-    name = next(iter(collection.manifest.segments[0].files))
-    (collection.folder / "segments" / collection.manifest.segments[0].name / name).unlink()
-    with pytest.raises(Damaged, match=name):
-        Collection.open(collection.folder, load=lambda _: encoder)
-
-
-def test_a_lost_pointer_is_damage_and_not_an_empty_index(tmp_path: Path, encoder: Any) -> None:
-    collection = filled(tmp_path, encoder)
-    (collection.folder / "CURRENT").unlink()
-    with pytest.raises(Damaged, match="lost its CURRENT"):
-        Collection.open(collection.folder, load=lambda _: encoder)
-    with pytest.raises(RetrError):
-        Collection.create(collection.folder, encoder=encoder)
-
-
-class FullDisk(Disk):
-    """Has room for a number of writes and links, then none."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-
-    def _take(self) -> None:
-        self.room -= 1
-        if self.room < 0:
-            raise OSError(28, "No space left on device")
-
-    def write(self, path: Path, data: bytes) -> None:
-        self._take()
-        super().write(path, data)
-
-    def sync_file(self, path: Path) -> None:
-        self._take()
-        super().sync_file(path)
-
-
-def test_on_a_full_disk_the_last_commit_still_answers(tmp_path: Path, encoder: Any) -> None:
-    filled(tmp_path, encoder)
-    folder = tmp_path / "index"
-    for room in range(0, 14):
-        full = Collection.open(folder, load=lambda _: encoder, disk=FullDisk(room))
-        with pytest.raises(OSError, match="No space left"):
-            full.add([Document("new", "does not fit")])
-        assert len(content(folder, encoder)) == 19
-
-
-def test_a_second_writer_is_told_who_holds_the_lock(tmp_path: Path, encoder: Any) -> None:
-    collection = filled(tmp_path, encoder)
-
-    def stream() -> Any:
-        yield Document("x", "first")
-        with pytest.raises(Mismatch, match=rf'being written by another process .*"pid": {os.getpid()}'):
-            Collection.open(collection.folder, load=lambda _: encoder).delete(["d1"])
-        yield Document("y", "second")
-
-    collection.add(stream())
-    assert len(collection) == 21
-
-
-def test_an_interrupted_add_goes_on_where_it_stopped(tmp_path: Path, encoder: Any) -> None:
-    collection = Collection.create(tmp_path / "index", encoder=encoder)
+def test_an_interrupted_add_goes_on_where_it_stopped(quick: Path, encoder: Any) -> None:
+    collection = Collection.create(quick / "index", encoder=encoder)
     documents = [Document(f"d{n}", f"text number {n}") for n in range(30)]
 
     def interrupted() -> Any:
