@@ -169,17 +169,16 @@ def _show(tuning: "Tuning") -> None:
 
 
 def _worth_showing(tuning: "Tuning") -> "list[Point]":
-    """The frontier, what was chosen, and each kind's fastest that meets the target: by rising time."""
-    chosen = [tuning.choice.point, *tuning.choice.rejected, tuning.exact]
-    shown = {id(point): point for point in [*tuning.frontier, *chosen]}
-    kinds = set()
+    """The frontier near the target, what was chosen, and each kind's fastest that meets the target: by rising time."""
+    shown = {id(point) for point in [tuning.choice.point, *tuning.choice.rejected, tuning.exact]}
+    shown |= {id(point) for point in tuning.interesting} & {id(point) for point in tuning.frontier}
     points = sorted(tuning.points, key=lambda point: point.speed.median_ms)
-    for point in points:
-        kind = (point.candidate.kind, point.candidate.storage)
-        if kind not in kinds and point.recall >= tuning.settings.recall:
-            kinds.add(kind)
-            shown[id(point)] = point
-    return [point for point in points if id(point) in shown]
+    first = {
+        (point.candidate.kind, point.candidate.storage): id(point)
+        for point in reversed(points)
+        if point.recall >= tuning.settings.recall
+    }
+    return [point for point in points if id(point) in shown | set(first.values())]
 
 
 def _row(tuning: "Tuning", point: "Point") -> tuple[object, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from retr.index.tuning.choosing import frontier
 from retr.index.tuning.points import Point
 from retr.index.tuning.running import Tuning
 from retr.retrieval.errors import BadInput, NotFound, missing_package
@@ -18,8 +19,6 @@ _LOOKS: dict[str, tuple[str, str]] = {
     "rabitq": ("#E69F00", "D"),
     "hnsw": ("#56B4E9", "P"),
 }
-_AROUND, _NARROWEST = 4, 0.01
-"""The picture begins so many times as far below 1 as the target is, and that is taken to be a hundredth at least."""
 
 
 def check_plot(path: Path) -> None:
@@ -44,9 +43,8 @@ def draw(tuning: Tuning, path: Path) -> None:
     figure = _figure()(figsize=(10, 6.25), dpi=160, layout="constrained")
     axes = figure.add_subplot()
     target, chosen = tuning.settings.recall, tuning.choice.point
-    least = max(0.0, 1 - _AROUND * max(1 - target, _NARROWEST))
-    _scatter(axes, [point for point in tuning.points if point.recall >= least])
-    best = [point for point in tuning.frontier if point.recall >= least]
+    _scatter(axes, tuning.interesting)
+    best = frontier(tuning.interesting)
     axes.plot(*_places(best), color="0.45", linewidth=1.2, zorder=1, label="frontier")
     axes.axvline(target, color="0.3", linestyle="--", linewidth=1, label=f"target {target:g}")
     label = f"chosen: {chosen.candidate.name}"

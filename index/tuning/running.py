@@ -21,6 +21,9 @@ from retr.index.tuning.sampling import Questions, blocks, draw, given, held_out
 from retr.index.tuning.settings import TuneSettings
 from retr.retrieval.embeddings import Floats, Vectors
 
+_AROUND, _NARROWEST = 4, 0.01
+"""What is shown begins so many times as far below 1 as the target is, which is taken to be a hundredth at least."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
@@ -52,6 +55,12 @@ class Tuning:
     def frontier(self) -> list[Point]:
         """The points that no other beats, fastest first."""
         return frontier(self.points)
+
+    @property
+    def interesting(self) -> list[Point]:
+        """The points around the target and above it; what finds far too little is left out of tables and pictures."""
+        least = 1 - _AROUND * max(1 - self.settings.recall, _NARROWEST)
+        return [point for point in self.points if point.recall >= least]
 
     def candidate_of(self, point: Point) -> Candidate:
         """A point's settings for all rows of the collection."""
