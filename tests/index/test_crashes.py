@@ -84,13 +84,16 @@ def named(folder: Path) -> set[str]:
         table = json.loads(path.read_bytes())
         found |= {path.name, *table["deletes"], *(f"{table['lexical_folder']}/{name}" for name in table["lexical"])}
         found |= {f"segments/{one['name']}/{name}" for one in table["segments"] for name in one["files"]}
-    return found
+    return without_locks(found)
 
 
 def present(folder: Path) -> set[str]:
-    """Every file but the lock that opening postings leaves beside them, which goes with their folder."""
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return {name for name in found if not name.endswith("/.tantivy-meta.lock")}
+    return without_locks({path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()})
+
+
+def without_locks(names: set[str]) -> set[str]:
+    """Opening postings leaves an empty lock file beside them, which goes with their folder."""
+    return {name for name in names if not name.endswith("/.tantivy-meta.lock")}
 
 
 def tear(folder: Path, rng: random.Random) -> None:
