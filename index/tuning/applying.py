@@ -99,6 +99,8 @@ def _originals(collection: Collection, tuning: Tuning, wait_seconds: float) -> I
         yield lambda: None
         return
     name = f"tune-{collection.manifest.generation}"
+    if name in {pin.name for pin in collection.snapshots()}:  # A run that was killed left it.
+        collection.drop_snapshot(name, wait_seconds=wait_seconds)
     collection.snapshot(name, wait_seconds=wait_seconds)
     try:
         yield lambda: _restore(collection, name, wait_seconds)

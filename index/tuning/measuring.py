@@ -22,7 +22,8 @@ _TIMED = 300
 """Queries that are timed one by one: the median of so many moves by a few per cent between runs."""
 _NO_GAIN = 5e-4
 _COMPLETE = 1 - 5e-4
-_DECODE_ROWS = 512
+_SCORED_ROWS = 16_384
+"""Found rows that are decoded and scored together."""
 
 Report = Callable[[str], None]
 Search = Callable[[Floats], NDArray[np.int64]]
@@ -52,8 +53,9 @@ class Trial:
     def _scores(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Inner products in float64 over the vectors as the collection has them; -inf for row -1."""
         scores = np.empty(rows.shape)
-        for start in range(0, len(rows), _DECODE_ROWS):
-            some = slice(start, start + _DECODE_ROWS)
+        step = max(1, _SCORED_ROWS // max(1, rows.shape[1]))
+        for start in range(0, len(rows), step):
+            some = slice(start, start + step)
             vectors = self.part.vectors(np.maximum(rows[some], 0).ravel()).astype(np.float64)
             vectors = vectors.reshape(*rows[some].shape, -1)
             scores[some] = np.einsum("qd,qkd->qk", self.queries[some].astype(np.float64), vectors)

@@ -121,6 +121,7 @@ def test_an_undone_smaller_storage_costs_no_precision(collection: Collection, ma
 
 def test_a_smaller_storage_that_holds_is_kept_and_its_originals_are_erased(collection: Collection) -> None:
     tuning = tune(collection, TuneSettings(kinds=("flat",), storages=("int8",), recall=0.9))
+    collection.snapshot(f"tune-{collection.manifest.generation}")  # What a killed run leaves is no hindrance.
     applied = apply(collection, tuning)
     assert applied.name == "flat, int8"
     assert (collection.manifest.dense.storage, collection.snapshots()) == ("int8", [])
