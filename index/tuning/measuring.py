@@ -22,6 +22,8 @@ _TIMED = 300
 """Queries that are timed one by one: the median of so many moves by a few per cent between runs."""
 _NO_GAIN = 5e-4
 _COMPLETE = 1 - 5e-4
+_HOPELESS = 2.0
+"""Times as slow as the exact scan: noise alone does not make a kind look so."""
 _SCORED_ROWS = 16_384
 """Found rows that are decoded and scored together."""
 
@@ -111,7 +113,7 @@ def measure_kind(
 ) -> tuple[list[Point], str]:
     """All points of a kind worth measuring, and why there are none. Its files are gone afterwards.
 
-    A kind is given up once its quickest search takes longer than `most_ms`, the time of the exact scan.
+    A kind is given up once even its quickest search takes much longer than `most_ms`, the time of the exact scan.
     """
     rows, dim = len(trial.part), trial.part.dim
     # The effort is overwritten for each point; fixed numbers make the part's own calibration short.
@@ -134,7 +136,7 @@ def measure_kind(
 def _climb(
     trial: Trial, what: tuple[Kind, Storage], built: tuple[Path, dict[str, Any], Build], most_ms: float
 ) -> Iterator[Point]:
-    """The points of each ladder until more effort brings nothing, or costs more than the exact scan."""
+    """The points of each ladder until more effort brings nothing, or costs far more than the exact scan."""
     folder, facts, build = built
     for ladder in ladders(*what, rows=len(trial.part), k=trial.settings.k):
         rung: list[Point] = []
@@ -147,7 +149,7 @@ def _climb(
             if len(rung) > 1 and rung[-1].recall - rung[-2].recall < _NO_GAIN:
                 break
         recall, quickest = max(point.recall for point in rung), min(point.speed.median_ms for point in rung)
-        if recall >= _COMPLETE or quickest > most_ms:
+        if recall >= _COMPLETE or quickest > _HOPELESS * most_ms:
             return
 
 
