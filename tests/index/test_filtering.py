@@ -277,9 +277,6 @@ def test_a_relative_path_and_a_linked_folder_are_read(tmp_path: Path, monkeypatc
         "COPY (SELECT 1) TO '{folder}/new.csv'",
         "ATTACH '{folder}/new.db'",
         "INSTALL httpfs",
-        "SET enable_external_access = true",
-        "SET threads = 8",
-        "SET memory_limit = '99GB'",
     ],
 )
 def test_the_engine_reads_its_file_and_does_nothing_else(tmp_path: Path, query: str) -> None:
@@ -296,6 +293,17 @@ def test_the_engine_reads_its_file_and_does_nothing_else(tmp_path: Path, query: 
             found = []
         assert found == []
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("setting", ["enable_external_access = true", "threads = 8", "memory_limit = '99GB'"])
+def test_the_engines_limits_cannot_be_changed(tmp_path: Path, setting: str) -> None:
+    import duckdb
+
+    with (
+        open_scanner([str(write(tmp_path))], ScanLimits()) as scanner,
+        pytest.raises(duckdb.InvalidInputException, match="locked"),
+    ):
+        scanner._run(f"SET {setting}")
 
 
 def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path: Path) -> None:
@@ -334,7 +342,7 @@ def test_a_field_that_does_not_fit_in_memory_is_streamed(tmp_path: Path) -> None
     words = [f"{n:06d}" * 2000 for n in range(3000)]
     documents = [Document(str(n), "", "", {"a": word, "b": word[::-1], "c": n % 2}) for n, word in enumerate(words)]
     path = write(tmp_path, documents, group=20)
-    segment = DocumentFilter(path, 3000, FilterLimits(scan=ScanLimits(memory=24 << 20, threads=1)))
+    segment = DocumentFilter(path, 3000, FilterLimits(scan=ScanLimits(memory=48 << 20, threads=1)))
     filter = parse("a < '000007' or b like '99%' and c = 1")
     for _ in range(3):
         assert segment.where(filter).tolist() == expected(filter, documents)
