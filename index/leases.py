@@ -10,6 +10,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from retr.index.manifest import CURRENT, Manifest, read_current
+from retr.retrieval.errors import Damaged
+
+_TRIES = 20
+
+
+def live_manifest(folder: Path) -> Manifest:
+    """The live manifest, for a reader: when a writer has cleared it away between the pointer and it, the next one."""
+    for _ in range(_TRIES):
+        pointer = _pointer(folder)
+        try:
+            return read_current(folder)
+        except Damaged:
+            if _pointer(folder) == pointer:
+                raise
+    return read_current(folder)
+
+
+def _pointer(folder: Path) -> bytes:
+    try:
+        return (folder / CURRENT).read_bytes()
+    except OSError:
+        return b""
+
 
 class Lease:
     """Held as long as this object lives. FileNotFoundError when the generation has just been cleared away."""

@@ -1,6 +1,7 @@
 """The reading half of a collection: one generation at a time, any number of threads and processes."""
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -14,8 +15,9 @@ from retr.index.batch import stored, with_length_1
 from retr.index.creation import given, make_chunker
 from retr.index.fsio import Disk
 from retr.index.hits import Near, hits, near
+from retr.index.leases import live_manifest
 from retr.index.lexical import analyzer
-from retr.index.manifest import Manifest, read_current
+from retr.index.manifest import Manifest
 from retr.index.searching import Searcher, check_query
 from retr.index.settings import Mode, SearchSettings, check_k
 from retr.index.snapshot import Snapshot, open_snapshot
@@ -28,6 +30,17 @@ from retr.retrieval.records import Document, Hit
 from retr.retrieval.rerank import rerank as rerank_hits
 
 LoadEncoder = Callable[[str], Encoder]
+
+_moving = threading.Lock()
+
+
+def _new_lock() -> None:
+    """A thread that held the lock when the process was forked does not live on in the child to let go of it."""
+    global _moving
+    _moving = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock)
 
 
 class Reading:
@@ -83,9 +96,14 @@ class Reading:
 
     def refresh(self) -> bool:
         """Move on to the live generation; whether there was a newer one."""
-        if read_current(self.folder).generation == self.manifest.generation:
+        before = self._snapshot
+        if live_manifest(self.folder).generation == before.manifest.generation:
             return False
-        self._snapshot = open_snapshot(self.folder, self._snapshot)
+        newer = open_snapshot(self.folder, before)
+        with _moving:
+            # Another thread may have gone further meanwhile; a writer would lose commits if it went back.
+            if self._snapshot is before or newer.manifest.generation > self._snapshot.manifest.generation:
+                self._snapshot = newer
         return True
 
     def get(self, ids: Iterable[str]) -> list[Document]:
@@ -162,7 +180,7 @@ class Reading:
             return []
         snapshot = self._snapshot
         searcher = Searcher(snapshot, chosen)
-        vectors = self._encode_queries(texts) if searcher.needs_vectors and len(self) else None
+        vectors = self._encode_queries(texts) if searcher.needs_vectors and snapshot.manifest.live_documents else None
         wanted = check_k(k) if rerank is None else max(check_k(k), chosen.rerank_depth)
         found = searcher.search(texts, vectors, wanted)
         answers = [hits(snapshot, ranked, explain=chosen.explain) for ranked in found]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from retr.index.dense.index import DenseIndex
 from retr.index.keys import Keys
-from retr.index.leases import Lease
+from retr.index.leases import Lease, live_manifest
 from retr.index.lexical import LexicalIndex
-from retr.index.manifest import Manifest, read_current
+from retr.index.manifest import Manifest
 from retr.index.segments import OpenSegment
 from retr.index.verify import verify
 from retr.retrieval.errors import Damaged
@@ -41,13 +41,13 @@ def open_snapshot(folder: Path, before: "Snapshot | None" = None) -> "Snapshot":
     Segments that `before` has open are not opened again, and keep what was read of them.
     """
     for attempt in range(_TRIES):
-        manifest = read_current(folder)
+        manifest = live_manifest(folder)
         try:
             lease = Lease(folder / manifest.name)
             verify(folder, manifest)
             return Snapshot(folder, manifest, lease, before)
         except (Damaged, FileNotFoundError):
-            if attempt == _TRIES - 1 or read_current(folder).generation == manifest.generation:
+            if attempt == _TRIES - 1 or live_manifest(folder).generation == manifest.generation:
                 raise
     raise AssertionError("unreachable")
 

@@ -1,9 +1,12 @@
 """An encoder of words without a model, and collections made with it."""
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,6 +129,101 @@ def empty() -> State:
 def story(eager: None) -> Callable[[Collection], Iterator[State]]:
     """Every kind of write, with merges within commits and beside the writer; yields what holds from then on."""
     return _story
+
+
+class Python:
+    """Another process, spoken to a line at a time."""
+
+    def __init__(self, program: str, folder: Path, errors: Path) -> None:
+        with errors.open("w") as stderr:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _HEAD + program, str(folder), str(Path(__file__).parent)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            )
+        self._errors = errors
+        self.pid = self._process.pid
+
+    def hear(self) -> str:
+        """The next line that it prints."""
+        assert self._process.stdout is not None
+        said = self._process.stdout.readline()
+        assert said, self._errors.read_text()
+        return said.strip()
+
+    def say(self, text: str) -> None:
+        """Write a line to it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(text + "\n")
+        self._process.stdin.flush()
+
+    def ask(self, text: str) -> str:
+        """Write a line to it and hear the answer."""
+        self.say(text)
+        return self.hear()
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
+    def __enter__(self) -> "Python":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                assert stream is not None
+                stream.close()
+
+
+_HEAD = """
+import json, os, sys
+sys.path.insert(0, sys.argv[2])
+from conftest import WordEncoder, answers
+from retr.index.collection import Collection
+from retr.index.settings import WriteSettings
+from retr.retrieval.records import Document
+
+collection = Collection.open(sys.argv[1], load=lambda _: WordEncoder())
+"""
+
+
+def answers(collection: Collection) -> list[object]:
+    """What a reader sees, as JSON values."""
+    found: list[object] = [collection.ids(), [one.text for one in collection.get(collection.ids())]]
+    for mode in ("dense", "lexical", "hybrid"):
+        hits = collection.search("red fish", 5, mode=mode)  # type: ignore[arg-type]
+        found.append([[hit.id, hit.text, hit.score] for hit in hits])
+    return found
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Callable[[str, Path], Python]:
+    """Starts a program in another process, with `collection` open on an index folder."""
+    numbers = iter(range(100))
+    return lambda program, folder: Python(program, folder, tmp_path / f"errors{next(numbers)}")
+
+
+@pytest.fixture
+def filled(quick: Path, encoder: WordEncoder) -> Collection:
+    """Twenty documents in two segments, one of them deleted."""
+    collection = Collection.create(quick / "index", encoder=encoder)
+    for start in (0, 10):
+        numbers = range(start, start + 10)
+        collection.add([Document(f"d{n}", f"red fish {n}", metadata={"number": n}) for n in numbers])
+    collection.delete(["d3"])
+    return collection
+
+
+@pytest.fixture
+def again(filled: Collection, encoder: WordEncoder) -> Callable[[], Collection]:
+    """Opens the same folder once more."""
+    return lambda: Collection.open(filled.folder, load=lambda _: encoder)
 
 
 @pytest.fixture(autouse=True)
