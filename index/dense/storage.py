@@ -83,7 +83,7 @@ def _signs(values: Floats) -> tuple[Codes, Floats]:
     """One bit a number, and the size of number that gives the vector its length back: 1 / sqrt(dim) at length 1."""
     wide = values.astype(np.float64)
     scales = np.sqrt((wide * wide).mean(axis=1)).astype(np.float32)
-    return np.packbits(values > 0, axis=1), scales
+    return np.packbits((values > 0) & (scales > 0)[:, None], axis=1), scales
 
 
 def _from_signs(codes: Codes, scales: Floats, dim: int) -> Floats:

@@ -52,6 +52,11 @@ def test_given_numbers_are_kept(tmp_path: Path) -> None:
     assert (facts["ef"], facts["deep"]["ef"]) == (40, 40)
 
 
+def test_a_sampled_row_is_not_its_own_neighbour(tmp_path: Path) -> None:
+    facts = write(tmp_path, clustered(), DenseSettings(kind="ivf-flat", nprobe=9_999, refine=1))
+    assert facts["recall"] == facts["deep"]["recall"] == 1  # Ten candidates in all lists: the ten neighbours.
+
+
 def test_a_target_out_of_reach_is_told_as_measured(tmp_path: Path) -> None:
     facts = write(tmp_path, clustered(), DenseSettings(kind="ivf-flat", nprobe=1, recall=1.0))
     assert facts["kind"] == "ivf-flat"

@@ -80,6 +80,13 @@ def test_every_finite_half_is_decoded_as_numpy_does() -> None:
 
 
 @pytest.mark.parametrize("storage", ["int8", "binary"])
+def test_a_length_too_small_for_float32_is_zero(tmp_path: Path, storage: str) -> None:
+    vectors = stored(tmp_path, np.array([[1e-45, 0, 0, 0, 0]], np.float32), storage)
+    assert not vectors.span(0, 1).any()
+    assert not np.load(tmp_path / DENSE).any()
+
+
+@pytest.mark.parametrize("storage", ["int8", "binary"])
 def test_a_zero_vector_scores_zero(tmp_path: Path, storage: str) -> None:
     assert not stored(tmp_path, np.zeros((2, 5), np.float32), storage).span(0, 2).any()
 
