@@ -184,7 +184,7 @@ class Python:
 _HEAD = """
 import json, os, sys
 sys.path.insert(0, sys.argv[2])
-from conftest import WordEncoder, answers
+from conftest import WordEncoder, answers_of as answers
 from retr.index.collection import Collection
 from retr.index.settings import WriteSettings
 from retr.retrieval.records import Document
@@ -193,13 +193,19 @@ collection = Collection.open(sys.argv[1], load=lambda _: WordEncoder())
 """
 
 
-def answers(collection: Collection) -> list[object]:
+def answers_of(collection: Collection) -> list[object]:
     """What a reader sees, as JSON values."""
     found: list[object] = [collection.ids(), [one.text for one in collection.get(collection.ids())]]
     for mode in ("dense", "lexical", "hybrid"):
         hits = collection.search("red fish", 5, mode=mode)  # type: ignore[arg-type]
         found.append([[hit.id, hit.text, hit.score] for hit in hits])
     return found
+
+
+@pytest.fixture
+def answers() -> Callable[[Collection], list[object]]:
+    """All that a reader sees of a collection, to compare."""
+    return answers_of
 
 
 @pytest.fixture
