@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retr import __version__
 from retr.index.batch import Batch, encoded_texts
 from retr.index.fsio import Disk, FileFacts, facts_of
 from retr.index.leases import unread
@@ -34,6 +33,7 @@ from retr.index.manifest import (
 from retr.index.pins import pinned_generations
 from retr.index.segments import SegmentWriter, document_tables, passages_of
 from retr.retrieval.errors import RetrError
+from retr.retrieval.version import VERSION
 
 KEPT_GENERATIONS = 2
 
@@ -81,7 +81,7 @@ def commit_generation(disk: Disk, folder: Path, manifest: Manifest, changes: Cha
         live_passages=manifest.live_passages + added - len(changes.removed),
         next_key=manifest.next_key + added,
         next_name=next_name,
-        written_by=f"retr {__version__}",
+        written_by=f"retr {VERSION}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_current(disk, folder, new)

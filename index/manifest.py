@@ -218,6 +218,4 @@ def check_new_folder(folder: Path) -> None:
     if (folder / CURRENT).exists() or generations_in(folder):
         raise BadInput(f"{str(folder)!r} already holds an index. Open it, or choose a new or empty folder.")
     if any(path.name != "LOCK" for path in folder.iterdir()):
-        raise BadInput(
-            f"The folder {str(folder)!r} holds other files and no index. Give a new or empty folder."
-        )
+        raise BadInput(f"The folder {str(folder)!r} holds other files and no index. Give a new or empty folder.")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from retr.index.batch import stored, with_length_1
 from retr.index.creation import given, make_chunker
+from retr.index.dense.gpu import Device
 from retr.index.fsio import Disk
 from retr.index.hits import Near, hits, near
 from retr.index.leases import live_manifest
@@ -46,8 +47,11 @@ os.register_at_fork(after_in_child=_new_lock)
 class Reading:
     """What can be asked of a collection. It stays on one generation until `refresh()`."""
 
-    def __init__(self, snapshot: Snapshot, load: LoadEncoder, *, disk: Disk | None = None) -> None:
+    def __init__(
+        self, snapshot: Snapshot, load: LoadEncoder, *, disk: Disk | None = None, device: Device | None = None
+    ) -> None:
         self._snapshot = snapshot
+        self._device = device
         self._load = load
         self._disk = disk or Disk()
         self._encoder: Encoder | None = None
@@ -65,6 +69,11 @@ class Reading:
     def manifest(self) -> Manifest:
         """What the opened generation holds."""
         return self._snapshot.manifest
+
+    @property
+    def placement(self) -> list[str]:
+        """Where the vectors of each segment are searched; with the reason where it is not the device asked for."""
+        return [] if self._snapshot.dense is None else list(self._snapshot.dense.placement)
 
     @property
     def encoder(self) -> Encoder:
@@ -99,7 +108,7 @@ class Reading:
         before = self._snapshot
         if live_manifest(self.folder).generation == before.manifest.generation:
             return False
-        newer = open_snapshot(self.folder, before)
+        newer = open_snapshot(self.folder, before, self._device)
         with _moving:
             # Another thread may have gone further meanwhile; a writer would lose commits if it went back.
             if self._snapshot is before or newer.manifest.generation > self._snapshot.manifest.generation:

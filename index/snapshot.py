@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from retr.index.dense.gpu import Device
 from retr.index.dense.index import DenseIndex
 from retr.index.keys import Keys
 from retr.index.leases import Lease, live_manifest
@@ -35,7 +36,7 @@ class Place:
     end: int
 
 
-def open_snapshot(folder: Path, before: "Snapshot | None" = None) -> "Snapshot":
+def open_snapshot(folder: Path, before: "Snapshot | None" = None, device: Device | None = None) -> "Snapshot":
     """The live generation. A writer may commit meanwhile and clear old files away: then the new one is opened.
 
     Segments that `before` has open are not opened again, and keep what was read of them.
@@ -45,7 +46,7 @@ def open_snapshot(folder: Path, before: "Snapshot | None" = None) -> "Snapshot":
         try:
             lease = Lease(folder / manifest.name)
             verify(folder, manifest)
-            return Snapshot(folder, manifest, lease, before)
+            return Snapshot(folder, manifest, lease, before=before, device=device)
         except (Damaged, FileNotFoundError):
             if attempt == _TRIES - 1 or live_manifest(folder).generation == manifest.generation:
                 raise
@@ -56,12 +57,18 @@ class Snapshot:
     """Documents by number, passages by row, and the indexes over the rows. The generation is held while it lives."""
 
     def __init__(
-        self, folder: Path, manifest: Manifest, lease: Lease | None = None, before: "Snapshot | None" = None
+        self,
+        folder: Path,
+        manifest: Manifest,
+        lease: Lease | None = None,
+        *,
+        before: "Snapshot | None" = None,
+        device: Device | None = None,
     ) -> None:
         self.folder = folder
         self.manifest = manifest
         self.dim = manifest.dim
-        self._lease = lease
+        self._lease, self._device = lease, device
         self.segments = _opened(folder, manifest, before)
         self._first_documents = [segment.facts.first_document for segment in self.segments]
         self._first_rows = [segment.facts.first_row for segment in self.segments]
@@ -97,7 +104,8 @@ class Snapshot:
         """The vectors of all rows; None in a collection without an encoder."""
         if self.dim is None:
             return None
-        return DenseIndex(self.dim, [segment.dense for segment in self.segments if segment.dense is not None])
+        parts = [segment.dense for segment in self.segments if segment.dense is not None]
+        return DenseIndex(self.dim, parts, self._device)
 
     def documents_where(self, where: str | None) -> NDArray[np.bool_]:
         """The living documents, by number, for which the filter expression holds."""

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retr.index.dense.accelerated import placed
+from retr.index.dense.gpu import Device
 from retr.index.dense.parts import Allowed, DensePart, Found
 from retr.index.exact import padded, single
 from retr.retrieval.embeddings import Embeddings, Floats
@@ -14,11 +16,17 @@ from retr.retrieval.protocols import Matches
 
 
 class DenseIndex:
-    """Inner products over the parts of a snapshot. With unit vectors the score is the cosine."""
+    """Inner products over the parts of a snapshot. With unit vectors the score is the cosine.
 
-    def __init__(self, dim: int, parts: Sequence[DensePart]) -> None:
+    Each part is moved to the device if that can be; `placement` says where each is searched, or why not there.
+    """
+
+    def __init__(self, dim: int, parts: Sequence[DensePart], device: Device | None = None) -> None:
         self._dim = dim
         self._parts = [part for part in parts if len(part)]
+        both = [placed(part, device or Device()) for part in self._parts]
+        self._searched = [part for part, _ in both]
+        self.placement = [where for _, where in both]
         self._starts = np.cumsum([0, *(len(part) for part in self._parts)], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -51,7 +59,7 @@ class DenseIndex:
         values = np.ascontiguousarray(single(queries, self._dim))
         return [
             part.search(values, k, None if allowed is None else allowed[start : start + len(part)], exact=exact)
-            for part, start in zip(self._parts, self._starts, strict=False)
+            for part, start in zip(self._searched, self._starts, strict=False)
         ]
 
     def _merged(self, found: list[Found], queries: int, k: int) -> Matches:

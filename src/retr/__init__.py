@@ -6,6 +6,8 @@ The public names below are imported when they are first used, so that `import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from retr.retrieval.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from retr.encoders import load_encoder, load_scorer
     from retr.index.collection import Collection
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound, RetrError
     from retr.retrieval.records import Document, Hit, Query
 
-__version__ = "0.1.0"
 
 __all__ = [
     "BadInput",

@@ -7,6 +7,7 @@ from retr.encoders import load_encoder, load_scorer
 
 if TYPE_CHECKING:
     from retr.index.collection import Collection
+    from retr.index.dense.gpu import Device
     from retr.index.settings import CollectionSettings
     from retr.retrieval.protocols import Encoder
 
@@ -29,12 +30,19 @@ def create(
     return Collection.create(path, encoder=encoder, settings=settings)
 
 
-def open(path: str | Path, *, encoder: "str | Encoder | None" = None) -> "Collection":
-    """The collection in a folder. Its encoder is loaded by name when first needed, unless one is given."""
-    from retr.index.collection import Collection
+def open(
+    path: str | Path, *, encoder: "str | Encoder | None" = None, device: "str | Device | None" = None
+) -> "Collection":
+    """The collection in a folder. Its encoder is loaded by name when first needed, unless one is given.
 
+    `device` is `cpu`, `cuda`, `cuda:0`, `cuda:0,1`, or a `Device`: where vectors are searched.
+    """
+    from retr.index.collection import Collection
+    from retr.index.dense.gpu import Device
+
+    chosen = Device.parse(device) if isinstance(device, str) else device
     if encoder is None:
-        return Collection.open(path, load=load_encoder)
+        return Collection.open(path, load=load_encoder, device=chosen)
     if isinstance(encoder, str):
-        return Collection.open(path, load=lambda _: load_encoder(encoder))
-    return Collection.open(path, load=lambda _: encoder)
+        return Collection.open(path, load=lambda _: load_encoder(encoder), device=chosen)
+    return Collection.open(path, load=lambda _: encoder, device=chosen)
