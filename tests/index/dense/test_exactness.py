@@ -38,6 +38,13 @@ def test_a_flat_part_is_exact(parts: Build, queries: NDArray[np.float32], storag
     check(parts("flat", storage), queries, 10, some(ROWS, matching), exact=False)
 
 
+@pytest.mark.parametrize("kind", ["flat", "pq"])
+def test_one_row_in_ten_thousand_is_found(tmp_path: Path, queries: NDArray[np.float32], kind: str) -> None:
+    part = reopened(tmp_path, clustered(10_000), DenseSettings(kind=kind))  # type: ignore[arg-type]
+    for matching in (1, 2, 10):
+        check(part, queries, 10, some(10_000, matching), exact=False)
+
+
 @pytest.mark.parametrize("matching", MATCHING)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_exact_when_asked(parts: Build, queries: NDArray[np.float32], kind: str, matching: int) -> None:

@@ -113,8 +113,11 @@ def test_a_forked_process_answers_alike(parts: Build, kind: str) -> None:
     mine, theirs = context.Pipe()
     child = context.Process(target=_rows_in_child, args=(theirs, index, many))
     child.start()
-    assert mine.poll(60), "the forked process hangs"
-    batch, one = mine.recv()
-    child.join(60)
+    try:
+        assert mine.poll(60), "the forked process hangs"
+        batch, one = mine.recv()
+    finally:
+        child.kill()
+        child.join()
     np.testing.assert_array_equal(batch, expected.rows)
     np.testing.assert_array_equal(one, index.search(Vectors(many[:1]), 10, exact=True).rows)
