@@ -40,15 +40,35 @@ class WriterLock:
         os.ftruncate(file, 0)
         os.pwrite(file, note.encode(), 0)
         self._file = file
+        _held.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
+            _held.discard(self)
             os.ftruncate(self._file, 0)
+            fcntl.flock(self._file, fcntl.LOCK_UN)
             os.close(self._file)
             self._file = None
+
+    def leave_to_parent(self) -> None:
+        """Hold it no more in a child made by fork, which is no writer: the lock stays its parent's, and only that."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+_held: set[WriterLock] = set()
+
+
+def _leave_all_to_parent() -> None:
+    while _held:
+        _held.pop().leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_all_to_parent)
 
 
 def _taken(file: int) -> bool:
