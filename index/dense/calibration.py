@@ -23,7 +23,7 @@ from retr.retrieval.errors import Damaged
 SAMPLE = 200
 DEPTHS = (10, 100)
 """Hits that effort is measured for; between and beyond, it grows as the power law through both."""
-_MARGIN = 0.5
+_MARGIN = 0.6
 """The sample's goal lies this share of the way from the target to 1. Rows of the index are easier to find than what is
 not in it: over MiniLM vectors of passages, real questions missed 1 to 2 times as many neighbours as the sample did."""
 FILTER_DEPTH = 4
