@@ -59,6 +59,9 @@ def search(
     encoder: Annotated[
         str | None, typer.Option(help="Load the index's encoder from here; it must be the same one.")
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="Where vectors are compared: cpu, cuda, cuda:0, cuda:0,1.", rich_help_panel=_BATCH)
+    ] = "cpu",
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -81,7 +84,8 @@ def search(
         exact=exact,
     )
     _check_call(query, queries, run)
-    collection = open(index, encoder=encoder)
+    collection = open(index, encoder=encoder, device=device)
+    _note_placement(collection, device, quiet=quiet)
     scorer = load_scorer(rerank) if rerank else None
     if queries is not None and run is not None:
         hits = _BATCH_K if k is None else k
@@ -89,6 +93,13 @@ def search(
     else:
         hits = _ONE_K if k is None else k
         _one(collection, " ".join(query or []), settings, scorer, k=hits, full=full, as_json=json)
+
+
+def _note_placement(collection: "Collection", device: str, *, quiet: bool) -> None:
+    """Say what was asked for a GPU and is searched on the CPU, and why."""
+    reasons = sorted({where for where in collection.placement if where.startswith("CPU: ")}) if device != "cpu" else []
+    for reason in reasons if not quiet else ():
+        typer.echo(f"retr: --device {device}: on the {reason}", err=True)
 
 
 def _weights(text: str) -> tuple[float, float]:

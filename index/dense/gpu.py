@@ -28,7 +28,7 @@ SLACK = 16
 """Further candidates a query: rows whose scores differ by rounding alone may change places."""
 
 _GRAPH_FACTOR = 8
-_FORM = re.compile(r"cuda(?::(\d+(?:,\d+)*))?")
+_FORM = re.compile(r"cuda(?::(\d+(?:,\d+)*))?(\+cagra|\+replicate)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,17 @@ class Device:
             raise BadInput("CAGRA searches on one GPU. Name one, such as cuda:0, or use the flat search.")
 
     @classmethod
-    def parse(cls, text: str, *, search: Search = "flat", spread: Spread = "shard") -> "Device":
-        """`cpu`, `cuda` (every GPU there is), `cuda:1`, or `cuda:0,1`."""
+    def parse(cls, text: str) -> "Device":
+        """`cpu`, `cuda` (every GPU there is), `cuda:1`, `cuda:0,1`; then `+cagra` or `+replicate` where wanted."""
         if text == "cpu":
             return cls()
         match = _FORM.fullmatch(text)
         if match is None:
-            raise BadInput(f"A device is cpu, cuda, cuda:N or cuda:N,M; got {text!r}.")
+            raise BadInput(
+                f"A device is cpu, cuda, cuda:N or cuda:N,M, +cagra or +replicate after it where wanted; got {text!r}."
+            )
+        search: Search = "cagra" if match[2] == "+cagra" else "flat"
+        spread: Spread = "replicate" if match[2] == "+replicate" else "shard"
         if match[1] is not None:
             return cls(tuple(dict.fromkeys(int(number) for number in match[1].split(","))), search, spread)
         count = 1 if search == "cagra" else max(1, gpus_here())

@@ -277,6 +277,7 @@ VECTORS = [
 COMPACTING = [
     Case("no index", "No index at 'ix'", ["compact", "-i", "ix"]),
     Case("index is a file", "is a file", ["compact", "-i", "good.txt"]),
+    Case("device", "A device is cpu, cuda", ["search", "a", "-i", "ix", "--device", "gpu"], indexed),
     Case("wait", "--wait takes", ["compact", "-i", "ix", "--wait", "-1"], indexed),
     Case("wait of an index", "--wait takes", index("good.txt", "--wait", "-0.5")),
     Case("wait of a delete", "--wait takes", ["delete", "a", "-i", "ix", "--wait", "nan"], indexed),

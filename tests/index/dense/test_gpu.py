@@ -100,11 +100,12 @@ def test_an_exact_search_is_not_left_to_a_graph(tmp_path: Path) -> None:
 def test_devices_are_read_from_text() -> None:
     assert Device.parse("cpu") == Device()
     assert Device.parse("cuda:1") == Device((1,))
-    assert Device.parse("cuda:0,2", spread="replicate") == Device((0, 2), spread="replicate")
+    assert Device.parse("cuda:1+cagra") == Device((1,), "cagra")
+    assert Device.parse("cuda:0,2+replicate") == Device((0, 2), spread="replicate")
     assert Device.parse("cuda").gpus == tuple(range(max(1, gpus_here())))
 
 
-@pytest.mark.parametrize("text", ["gpu", "cuda:", "cuda:x", "cuda:-1", "", "cuda:0,"])
+@pytest.mark.parametrize("text", ["gpu", "cuda:", "cuda:x", "cuda:-1", "", "cuda:0,", "cuda+fast"])
 def test_other_devices_are_refused(text: str) -> None:
     with pytest.raises(BadInput, match="A device is cpu, cuda"):
         Device.parse(text)
@@ -112,7 +113,7 @@ def test_other_devices_are_refused(text: str) -> None:
 
 def test_cagra_is_for_one_gpu() -> None:
     with pytest.raises(BadInput, match="one GPU"):
-        Device.parse("cuda:0,1", search="cagra")
+        Device.parse("cuda:0,1+cagra")
 
 
 def test_what_cannot_be_moved_says_why(tmp_path: Path) -> None:
