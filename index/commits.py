@@ -9,6 +9,7 @@ from retr.index.batch import Batch
 from retr.index.fsio import Disk
 from retr.index.generations import Changes, clear_leftover, collect_garbage, commit_generation
 from retr.index.merging import SMALL_ROWS, Job, Merged, MergeThread, due, merge, swap
+from retr.index.renewal import living_texts, renewal_due
 from retr.index.snapshot import Snapshot
 
 
@@ -81,6 +82,20 @@ class Commits:
             self._merging = False
             return
         self._swap(merged)
+
+    def renew_postings(self) -> int:
+        """Make the postings anew if most of them are dead; gives the number of the generation that is live then."""
+        if not self._merging or not renewal_due(self._folder, self._manifest):
+            return self._manifest.generation
+        texts = living_texts(self._folder, self._manifest.segments, self._dead)
+        changes = Changes(self._manifest.segments, None, self._dead, rebuilt=texts, next_name=self._next_name)
+        try:
+            self._manifest = commit_generation(self._disk, self._folder, self._manifest, changes)
+        except OSError as error:
+            # Nothing is lost: everything is committed, and the next `add` or `delete` tries again.
+            self.problems.append(f"The postings could not be made anew ({error}).")
+        collect_garbage(self._disk, self._folder)
+        return self._manifest.generation
 
     def drop(self) -> None:
         """Wait for a merge under way and forget it."""

@@ -1,21 +1,18 @@
 """Everything living into one segment and fresh postings; what is dead is left behind, and then cleared away."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from retr.index.batch import encoded_texts
 from retr.index.dense.settings import DenseSettings
 from retr.index.fsio import Disk
 from retr.index.generations import Changes, clear_leftover, commit_generation
 from retr.index.lexical import passages_in
-from retr.index.manifest import Manifest, Segment, placed
+from retr.index.manifest import Manifest, placed
 from retr.index.merging import Job, Run, merge
-from retr.index.segments import OpenSegment
+from retr.index.renewal import living_texts
 from retr.index.snapshot import Snapshot
-from retr.retrieval.records import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +58,16 @@ def compact(disk: Disk, snapshot: Snapshot, dense: DenseSettings | None = None) 
     run = Run(0, len(manifest.segments))
     merged = merge(disk, folder, Job(wanted, run, ~snapshot.live, name, first_key=0))
     segments = () if merged.segment is None else placed([merged.segment])
+    dead = np.zeros(sum(segment.documents for segment in segments), np.bool_)
     changes = Changes(
         segments,
         None,
-        np.zeros(sum(segment.documents for segment in segments), np.bool_),
-        rebuilt=_texts(folder, segments),
+        dead,
+        rebuilt=living_texts(folder, segments, dead),
         next_name=manifest.next_name + 1,
         settings=settings,
     )
     return commit_generation(disk, folder, replace(manifest, next_key=manifest.live_passages), changes)
-
-
-def _texts(folder: Path, segments: tuple[Segment, ...]) -> Iterator[tuple[int, str]]:
-    """(key, text) of every passage, as the postings take them in."""
-    for facts in segments:
-        segment = OpenSegment(folder, facts, None)
-        keys, number = iter(segment.keys.tolist()), 0
-        for table in segment.tables():
-            for row in table.select(["id", "title", "text"]).to_pylist():
-                start, end = segment.rows_of(number)
-                spans = [(int(one["start"]), int(one["end"])) for one in segment.passages[start:end]]
-                for text in encoded_texts(Document(**row), spans):
-                    yield next(keys), text
-                number += 1
 
 
 def folder_bytes(folder: Path) -> int:

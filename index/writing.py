@@ -130,6 +130,7 @@ class Writer:
         while self._commits.waiting:
             self._commits.take()
             self.commit(force=True)
+        self.report.generation = self._commits.renew_postings()
         self.report.problems += self._commits.problems
         return self.report
 

@@ -43,6 +43,7 @@ PATCHES = {
     "retr.index.commits.SMALL_ROWS": 6,
     "retr.index.dense.kinds.TRAINABLE": 16,
     "retr.index.lexical._FEW_ROWS": 4,
+    "retr.index.renewal.DEAD_PASSAGES": 5,
 }
 
 ids = st.sampled_from([f"d{number}" for number in range(24)])
