@@ -123,7 +123,10 @@ def _held(folder: Path, of: int | str | None) -> tuple[Manifest, Lease]:
 
 def _copy_file(disk: Disk, source: Path, target: Path, facts: FileFacts) -> None:
     disk.make_folder(target.parent)
-    shutil.copyfile(source, target)
+    try:
+        shutil.copyfile(source, target)
+    except FileNotFoundError:
+        raise Damaged(f"{str(source)!r} is missing. The copy {str(target)!r} is not usable.") from None
     if facts_of(target) != facts:
         raise Damaged(
             f"{str(source)!r} is damaged: it is not what was written. The copy {str(target)!r} is not usable."

@@ -3,15 +3,18 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from retr.index.fsio import Disk
-from retr.index.manifest import Manifest, manifest_name
+from retr.index.manifest import Manifest, manifest_name, read_manifest
+from retr.index.verify import problems
 from retr.retrieval.errors import BadInput, Damaged, NotFound, unknown
 
 FOLDER = "snapshots"
+_CHECK = "sha256_of_this"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -37,13 +40,43 @@ def check_name(name: str) -> str:
 
 def pins_in(folder: Path) -> list[Pin]:
     """All snapshots of an index folder, oldest generation first. Damaged when one cannot be read."""
-    found = []
+    found = [_read(path) for path in (folder / FOLDER).glob("*.json")]
+    return sorted(found, key=lambda pin: (pin.generation, pin.name))
+
+
+def _read(path: Path) -> Pin:
+    data = path.read_bytes()
+    try:
+        table = json.loads(data)
+        pin = Pin(**{name: value for name, value in table.items() if name != _CHECK})
+        sound = data == _to_json(pin) and pin.name == path.stem
+    except (ValueError, TypeError, AttributeError):
+        sound = False
+    if not sound:
+        raise Damaged(
+            f"The snapshot {str(path)!r} is damaged: it is not what was written, so which generation it keeps is not "
+            "known. Restore that file from a copy, or remove it by hand; what it kept goes with the next write."
+        )
+    return pin
+
+
+def _to_json(pin: Pin) -> bytes:
+    """The bytes of a snapshot's file: the pin, and the SHA-256 of its JSON."""
+    table = asdict(pin)
+    check = hashlib.sha256(json.dumps(table).encode()).hexdigest()
+    return json.dumps({**table, _CHECK: check}).encode()
+
+
+def pin_problems(folder: Path) -> Iterator[str]:
+    """Each snapshot that is damaged, or whose generation is, in one sentence; every byte is read."""
     for path in sorted((folder / FOLDER).glob("*.json")):
         try:
-            found.append(Pin(**json.loads(path.read_bytes())))
-        except (ValueError, TypeError) as error:
-            raise Damaged(f"The snapshot {str(path)!r} cannot be read ({error}). Remove that file by hand.") from None
-    return sorted(found, key=lambda pin: (pin.generation, pin.name))
+            pin = _read(path)
+            manifest = read_manifest(folder, manifest_name(pin.generation), sha256=pin.sha256)
+        except Damaged as error:
+            yield str(error)
+        else:
+            yield from (f"{problem} The snapshot {pin.name!r} needs it." for problem in problems(folder, manifest))
 
 
 def pinned_generations(folder: Path) -> set[int]:
@@ -66,7 +99,7 @@ def pin(disk: Disk, folder: Path, manifest: Manifest, name: str) -> Pin:
     )
     disk.make_folder(path.parent)
     temporary = path.with_suffix(".tmp")
-    disk.write(temporary, json.dumps(asdict(made)).encode())
+    disk.write(temporary, _to_json(made))
     disk.sync_file(temporary)
     disk.rename(temporary, path)
     disk.sync_folder(path.parent)
