@@ -60,11 +60,24 @@ class SegmentWriter:
         self._names = [DOCUMENTS, PASSAGES]
         self._parquet = pq.ParquetWriter(self._path / DOCUMENTS, document_schema(), compression="zstd")
         self._documents = 0
+        self._waiting: list[Any] = []
+        self._rows = self._bytes = 0
 
     def documents(self, table: Any) -> None:
-        """Append a pyarrow table of documents, as one row group."""
+        """Append a pyarrow table of documents. Small ones come into one row group: each has a price on disk."""
         self._documents += table.num_rows
-        self._parquet.write_table(table)
+        self._waiting.append(table)
+        self._rows, self._bytes = self._rows + table.num_rows, self._bytes + table.nbytes
+        if self._rows >= _GROUP_DOCUMENTS or self._bytes >= _GROUP_BYTES:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+
+        if self._waiting:
+            self._parquet.write_table(pa.concat_tables(self._waiting))
+            self._waiting.clear()
+            self._rows = self._bytes = 0
 
     def finish(
         self,
@@ -76,6 +89,7 @@ class SegmentWriter:
         settings: DenseSettings,
     ) -> Segment:
         """The rest of the files, synced; gives the segment, not yet placed among others."""
+        self._write_group()
         self._parquet.close()
         self._save(PASSAGES, passages)
         first_key = int(keys[0]) if len(keys) else 0
