@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from retr.index.exact import single
 from retr.index.manifest import EncoderFacts
 from retr.index.segments import Entry, to_json
-from retr.retrieval.embeddings import Embeddings, check_finite
+from retr.retrieval.embeddings import Embeddings, Vectors, check_finite
 from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.protocols import Encoder
 from retr.retrieval.records import Document, check_id
@@ -89,15 +89,26 @@ def stored(embeddings: Embeddings, encoder: EncoderFacts, dim: int) -> NDArray[n
     return values
 
 
-def with_length_1(values: NDArray[np.float32], encoder: EncoderFacts) -> NDArray[np.float32]:
-    """A user's own vectors [texts, dim] as a cosine encoder would give them. BadInput for one without a direction."""
-    if encoder.similarity != "cosine" or not len(values):
-        return values
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    if not lengths.all():
-        row = int(np.argmin(lengths))
-        raise BadInput(f"Vector {row} is all zeros and has no direction to compare by cosine. Leave that text out.")
-    return values if np.allclose(lengths, 1, atol=1e-6) else values / lengths
+def given_vectors(vectors: NDArray[Any], encoder: EncoderFacts, dim: int) -> NDArray[np.float32]:
+    """A user's own vectors, [texts, encoder.dim] or one alone, as the collection holds them: float32 [texts, dim].
+
+    Cosine vectors get length 1. Mismatch for another shape, BadInput for NaN, infinity, or no direction to compare by.
+    """
+    values = np.ascontiguousarray(vectors, np.float32)
+    values = values[None, :] if values.ndim == 1 else values
+    if values.ndim != 2 or values.shape[1] != encoder.dim:
+        shape = list(np.shape(vectors))
+        raise Mismatch(f"The vectors have the shape {shape}; this collection needs [texts, {encoder.dim}].")
+    kept = np.ascontiguousarray(values[:, :dim])
+    lengths = np.sqrt(np.einsum("vd,vd->v", kept, kept))
+    smallest = lengths.min(initial=1.0)
+    if not (smallest > 0 and lengths.max(initial=1.0) < np.inf):
+        check_finite(Vectors(values))
+        if encoder.similarity == "cosine" and not smallest:
+            row = int(np.argmin(lengths))
+            raise BadInput(f"Vector {row} is all zeros and has no direction to compare by cosine. Leave that text out.")
+    scaled: NDArray[np.float32] = kept / lengths[:, None] if encoder.similarity == "cosine" else kept
+    return scaled
 
 
 def encoded_texts(document: Document, spans: Sequence[tuple[int, int]]) -> list[str]:

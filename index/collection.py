@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retr.index import history
-from retr.index.batch import stored, with_length_1
+from retr.index.batch import given_vectors
 from retr.index.compaction import CompactReport, compact, folder_bytes, is_compact
 from retr.index.creation import encoder_facts, make_chunker
 from retr.index.dense.gpu import Device
@@ -25,7 +25,6 @@ from retr.index.reading import LoadEncoder, Reading, check_ids
 from retr.index.settings import CollectionSettings, WriteSettings, check_wait
 from retr.index.snapshot import open_snapshot
 from retr.index.writing import AddReport, Writer
-from retr.retrieval.embeddings import Vectors
 from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.protocols import Encoder
 from retr.retrieval.records import Document
@@ -105,14 +104,11 @@ class Collection(Reading):
         self, documents: Iterable[Document], vectors: NDArray[np.float32]
     ) -> list[tuple[Document, NDArray[np.float32]]]:
         given = list(documents)
-        values = np.ascontiguousarray(vectors, np.float32)
-        facts, dim = self.manifest.encoder, self.manifest.dim
-        if facts is None or dim is None or values.shape != (len(given), facts.dim):
+        facts, dim, shape = self.manifest.encoder, self.manifest.dim, list(np.shape(vectors))
+        if facts is None or dim is None or shape != [len(given), facts.dim]:
             wanted = "no vectors" if facts is None else f"[{len(given)}, {facts.dim}]"
-            raise Mismatch(
-                f"vectors has the shape {list(values.shape)}; this collection and these documents need {wanted}."
-            )
-        kept = stored(Vectors(with_length_1(values, facts)), facts, dim)
+            raise Mismatch(f"vectors has the shape {shape}; this collection and these documents need {wanted}.")
+        kept = given_vectors(vectors, facts, dim)
         return [(document, kept[at : at + 1]) for at, document in enumerate(given)]
 
     def delete(self, ids: Iterable[str], *, wait_seconds: float = 0.0) -> int:

@@ -60,6 +60,8 @@ def padded(scores: NDArray[np.float32], rows: NDArray[np.int64], k: int) -> Matc
     """Matches of width k, filled with row -1 and score -inf; equal scores ordered by row."""
     scores = np.where(rows < 0, -np.inf, scores).astype(np.float32)
     order = np.lexsort((np.where(rows < 0, np.iinfo(np.int64).max, rows), -scores), axis=1)
-    scores, rows = np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
-    missing = ((0, 0), (0, max(0, k - rows.shape[1])))
-    return Matches(np.pad(scores, missing, constant_values=-np.inf), np.pad(rows, missing, constant_values=-1))
+    wide = max(k, rows.shape[1])
+    best, found = np.full((len(rows), wide), -np.inf, np.float32), np.full((len(rows), wide), -1, np.int64)
+    best[:, : rows.shape[1]] = np.take_along_axis(scores, order, 1)
+    found[:, : rows.shape[1]] = np.take_along_axis(rows, order, 1)
+    return Matches(best, found)

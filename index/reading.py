@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.batch import stored, with_length_1
+from retr.index.batch import given_vectors, stored
 from retr.index.creation import given, make_chunker
 from retr.index.dense.gpu import Device
 from retr.index.fsio import Disk
@@ -29,6 +29,8 @@ from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.protocols import Encoder, Scorer
 from retr.retrieval.records import Document, Hit
 from retr.retrieval.rerank import rerank as rerank_hits
+
+_NEAREST = SearchSettings(mode="dense")
 
 LoadEncoder = Callable[[str], Encoder]
 
@@ -208,14 +210,12 @@ class Reading:
         `vectors` is float32 [queries, dim] or [dim], as the encoder gives them; `exact` scores every stored vector.
         """
         snapshot = self._snapshot
-        if snapshot.dense is None or snapshot.manifest.encoder is None:
+        if snapshot.dense is None or snapshot.dim is None or snapshot.manifest.encoder is None:
             raise BadInput("This collection has no vectors: it was made with --encoder none. Use search with lexical.")
-        values = np.atleast_2d(np.asarray(vectors, np.float32))
-        assert snapshot.dim is not None
-        facts = snapshot.manifest.encoder
-        queries = stored(Vectors(with_length_1(values, facts)), facts, snapshot.dim)
-        searcher = Searcher(snapshot, SearchSettings(mode="dense", where=where, exact=exact))
-        return [near(snapshot, leg.keys, leg.scores) for leg in searcher.dense_legs(Vectors(queries), check_k(k))]
+        queries = given_vectors(vectors, snapshot.manifest.encoder, snapshot.dim)
+        settings = _NEAREST if where is None and not exact else replace(_NEAREST, where=where, exact=exact)
+        legs = Searcher(snapshot, settings).dense_legs(Vectors(queries), check_k(k))
+        return [near(snapshot, leg.keys, leg.scores) for leg in legs]
 
     def snippet(self, hit: Hit, query: str, *, width: int | None = None) -> Snippet:
         """The part of a hit's text that answers best, about `width` characters, with the matched words marked."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from retr.index.dense.gpu import Device
 from retr.index.dense.index import DenseIndex
+from retr.index.filtering import where_all
 from retr.index.keys import Keys
 from retr.index.leases import Lease, live_manifest
 from retr.index.lexical import LexicalIndex
@@ -114,7 +115,7 @@ class Snapshot:
         known = self._filtered.get(where)
         if known is None:
             tree = parse(where)
-            parts = [segment.filter.where(tree) for segment in self.segments]
+            parts = where_all([segment.filter for segment in self.segments], tree)
             known = np.concatenate([np.empty(0, np.bool_), *parts]) & self.live
             if len(self._filtered) >= _KEPT_FILTERS:
                 self._filtered.clear()

@@ -1,16 +1,15 @@
 """A part whose candidates come from a device; everything else, and all that the device cannot do, as on the CPU."""
 
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
 from retr.index.dense.gpu import Device, Moved, move
 from retr.index.dense.parts import Allowed, DensePart, Found
 from retr.index.dense.planning import Plan
-from retr.index.dense.scan import ranked, score_rows
+from retr.index.dense.scan import ranked, score_rows, widened
 from retr.retrieval.embeddings import Floats
 
 
@@ -48,7 +47,7 @@ class AcceleratedPart:
             candidates = np.where((candidates >= 0) & allowed[candidates], candidates, -1)
         candidates = np.sort(candidates, axis=1)
         scores, best = ranked(score_rows(self._part.stored, queries, candidates), candidates, k)
-        scores, best = _widened(scores, -np.inf, k), _widened(best, -1, k)
+        scores, best = widened(scores, -np.inf, k), widened(best, -1, k)
         short = np.flatnonzero(best[:, min(k, matching) - 1] < 0)
         if len(short):
             again = self._part.search(np.ascontiguousarray(queries[short]), k, allowed, exact=exact)
@@ -69,8 +68,3 @@ def placed(part: DensePart, device: Device) -> tuple[Part, str]:
         moved, where = move(part.stored, device)
         known[device] = (part, f"CPU: {where}") if moved is None else (AcceleratedPart(part, moved, where), where)
     return known[device]
-
-
-def _widened(values: NDArray[Any], filling: float, k: int) -> NDArray[Any]:
-    missing = k - values.shape[1]
-    return values if missing <= 0 else np.pad(values, ((0, 0), (0, missing)), constant_values=filling)

@@ -48,7 +48,10 @@ class AnnIndex:
         parameters = None
         if selector is not None or self.graph or effort.width != self._width:
             parameters = self._parameters(effort, selector)
-        self.index.search(queries, effort.candidates, params=parameters, D=scores, I=rows)
+        pointer = faiss().swig_ptr  # FAISS's own wrapper checks and converts for as long as a small search takes.
+        self.index.search_c(
+            len(queries), pointer(queries), effort.candidates, pointer(scores), pointer(rows), parameters
+        )
         return rows
 
     def _parameters(self, effort: Effort, selector: Any) -> Any:

@@ -13,7 +13,7 @@ from retr.index.dense.calibration import Calibration, calibrate
 from retr.index.dense.engine import faiss
 from retr.index.dense.kinds import FAMILIES, Effort, chosen_kind, cost
 from retr.index.dense.planning import Plan, Planner
-from retr.index.dense.scan import Rows, ranked, scan, score_rows
+from retr.index.dense.scan import Rows, ranked, scan, score_rows, widened
 from retr.index.dense.settings import DenseSettings
 from retr.index.dense.storage import CODECS, StoredVectors, write_vectors
 from retr.index.dense.threads import cores, one_thread, spread
@@ -150,11 +150,7 @@ class DensePart:
             allowed = None
         plan = self._planner.plan(k, matching, exact=exact)
         scores, rows = self._run(plan, queries, k, allowed)
-        if rows.shape[1] < k:
-            missing = ((0, 0), (0, k - rows.shape[1]))
-            scores = np.pad(scores, missing, constant_values=-np.inf)
-            rows = np.pad(rows, missing, constant_values=-1)
-        return Found(scores, rows, plan)
+        return Found(widened(scores, -np.inf, k), widened(rows, -1, k), plan)
 
     def _run(self, plan: Plan, queries: Floats, k: int, allowed: Allowed | None) -> tuple[Floats, Rows]:
         if plan.effort is None:
