@@ -21,7 +21,7 @@ class Commits:
 
     def __init__(self, base: Snapshot, disk: Disk, *, merging: bool) -> None:
         self._disk, self._folder, self._merging = disk, base.folder, merging
-        self._manifest = base.manifest
+        self._manifest = self._written = base.manifest
         self._dead = ~base.live
         self._place = np.arange(len(base.live), dtype=np.int64)
         self._thread: MergeThread | None = None
@@ -34,19 +34,29 @@ class Commits:
         return self._thread is not None
 
     def commit(self, batch: Batch, removed: Iterable[int], keys: list[int]) -> int:
-        """Write the next generation; gives its number."""
-        self._dead[self._place[sorted(removed)]] = True
+        """Write the next generation, or one that merging alone has changed, if it has; gives its number."""
+        gone = sorted(removed)
+        if len(batch) or gone:
+            self._commit(batch, gone, keys)
+        elif self._manifest is not self._written:
+            try:
+                self._commit(batch, gone, keys)
+            except OSError as error:
+                self._give_up(error)
+        return self._written.generation
+
+    def _commit(self, batch: Batch, removed: list[int], keys: list[int]) -> None:
+        self._dead[self._place[removed]] = True
         if self._thread is not None and self._thread.done:
             self.take()
         self._merge_small()
         dead = np.concatenate([self._dead, np.zeros(len(batch), np.bool_)])
         changes = Changes(self._manifest.segments, batch, dead, keys, next_name=self._next_name)
-        self._manifest = commit_generation(self._disk, self._folder, self._manifest, changes)
+        self._manifest = self._written = commit_generation(self._disk, self._folder, self._manifest, changes)
         self._dead, self._next_name = dead, self._manifest.next_name
         self._start_large()
         building = [self._thread.name] if self._thread is not None else []
         collect_garbage(self._disk, self._folder, building=building)
-        return self._manifest.generation
 
     def _merge_small(self) -> None:
         """Merge what is small at once: the generation that is about to be written names the result."""
@@ -55,7 +65,10 @@ class Commits:
             if run is None or sum(part.rows for part in self._manifest.segments[run.start : run.end]) > SMALL_ROWS:
                 return
             job = Job(self._manifest, run, self._dead, self._name())
-            self._swap(merge(self._disk, self._folder, job))
+            try:
+                self._swap(merge(self._disk, self._folder, job))
+            except OSError as error:
+                self._give_up(error, job.name)
 
     def _start_large(self) -> None:
         run = due(self._manifest.segments, self._dead) if self._merging and self._thread is None else None
@@ -76,12 +89,16 @@ class Commits:
         try:
             merged = thread.result()
         except OSError as error:
-            # Nothing is lost: the sources stay, and the next `add` tries again.
-            clear_leftover(self._disk, self._folder / "segments" / thread.name)
-            self.problems.append(f"Segments could not be merged ({error}).")
-            self._merging = False
+            self._give_up(error, thread.name)
             return
         self._swap(merged)
+
+    def _give_up(self, error: OSError, name: str | None = None) -> None:
+        """Merge no more. Nothing is lost: the sources stay, and the next `add` tries again."""
+        if name is not None:
+            clear_leftover(self._disk, self._folder / "segments" / name)
+        self.problems.append(f"Segments could not be merged ({error}).")
+        self._merging = False
 
     def renew_postings(self) -> int:
         """Make the postings anew if most of them are dead; gives the number of the generation that is live then."""

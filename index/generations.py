@@ -5,6 +5,10 @@ manifest before the pointer. Killed at any instant, the folder opens at the last
 """
 
 import contextlib
+import errno
+import os
+import re
+import shutil
 from collections.abc import Collection as Names
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +40,9 @@ from retr.retrieval.errors import RetrError
 from retr.retrieval.version import VERSION
 
 KEPT_GENERATIONS = 2
+
+_FULL_BYTES = 1 << 20
+"""A disk with less room than this is taken for full."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,17 +124,34 @@ def _write_lexical(
         return manifest.lexical_folder, dict(manifest.lexical)
     path = folder / "lexical" / name
     old = folder / manifest.lexical_folder if manifest.lexical_folder and changes.rebuilt is None else None
-    names = write_generation(
-        disk,
-        old,
-        path,
-        language=str(manifest.settings["language"]),
-        added=changes.rebuilt if changes.rebuilt is not None else _lexical_rows(changes.batch, manifest.next_key),
-        removed=() if changes.rebuilt is not None else changes.removed,
-    )
+    with _tantivys_errors(path):
+        names = write_generation(
+            disk,
+            old,
+            path,
+            language=str(manifest.settings["language"]),
+            added=changes.rebuilt if changes.rebuilt is not None else _lexical_rows(changes.batch, manifest.next_key),
+            removed=() if changes.rebuilt is not None else changes.removed,
+        )
     disk.sync_folder(path.parent)
     disk.sync_folder(folder)
     return f"lexical/{name}", {file: _facts(manifest, old, path, file) for file in names}
+
+
+@contextlib.contextmanager
+def _tantivys_errors(path: Path) -> Iterator[None]:
+    """A full disk, for which tantivy has an error of its own, as an OSError."""
+    try:
+        yield
+    except ValueError as error:
+        found = re.search(r"os error (\d+)|code: (\d+)", str(error))
+        if found is not None:
+            number = int(found[1] or found[2])
+        elif "index writer was killed" in str(error):  # One of its threads could not write, and does not say why.
+            number = errno.EIO if shutil.disk_usage(path).free > _FULL_BYTES else errno.ENOSPC
+        else:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def _facts(manifest: Manifest, old: Path | None, new: Path, file: str) -> FileFacts:

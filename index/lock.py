@@ -1,5 +1,6 @@
 """One writer a folder, across processes and threads: an advisory lock that names its holder."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -25,11 +26,20 @@ class WriterLock:
 
     def __enter__(self) -> Self:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._take(file)
+        except BaseException:
+            os.close(file)
+            raise
+        self._file = file
+        _held.add(self)
+        return self
+
+    def _take(self, file: int) -> None:
         deadline = time.monotonic() + self._wait
         while not _taken(file):
             if time.monotonic() >= deadline:
                 holder = os.pread(file, 4096, 0).decode("utf-8", "replace").strip() or "unknown"
-                os.close(file)
                 raise Mismatch(
                     f"The index {str(self._path.parent)!r} is being written by another process ({holder}). "
                     "Wait for it to finish, or give --wait SECONDS; readers are not affected."
@@ -38,10 +48,8 @@ class WriterLock:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         note = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now})
         os.ftruncate(file, 0)
-        os.pwrite(file, note.encode(), 0)
-        self._file = file
-        _held.add(self)
-        return self
+        with contextlib.suppress(OSError):  # On a full disk: the lock holds without its note, and a delete makes room.
+            os.pwrite(file, note.encode(), 0)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
