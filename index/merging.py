@@ -54,7 +54,8 @@ def due(segments: Sequence[Segment], dead: NDArray[np.bool_]) -> Run | None:
         start = 0
         for end in range(len(tiers) + 1):
             if end == len(tiers) or tiers[end] > tier:
-                if end - start >= FAN_OUT:
+                # Smaller ones among them come along, but are no reason to write a large one again.
+                if tiers[start:end].count(tier) >= FAN_OUT:
                     return Run(start, end)
                 start = end + 1
     for at, segment in enumerate(segments):
