@@ -65,16 +65,13 @@ def kept_manifest(folder: Path, to: int | str) -> Manifest:
 
 
 def rollback(disk: Disk, folder: Path, to: int | str | None) -> Manifest:
-    """Make the content of an older generation (None: the one before) the newest. For the holder of the lock.
+    """Make the content of an older generation the newest; None: the last that held something else. Needs the lock.
 
     Nothing is lost: what was live stays as the generation before, until the next write.
     """
     live = read_current(folder)
     if to is None:
-        older = [number for number in generations_in(folder) if number < live.generation]
-        if not older:
-            raise NotFound(f"Generation {live.generation} is the only one; there is nothing to go back to.")
-        to = older[-1]
+        to = _before(folder, live)
     target = kept_manifest(folder, to)
     if target.generation == live.generation:
         raise BadInput(f"Generation {live.generation} is the live one. Name an older one.")
@@ -89,6 +86,29 @@ def rollback(disk: Disk, folder: Path, to: int | str | None) -> Manifest:
     )
     write_current(disk, folder, new)
     return new
+
+
+def _before(folder: Path, live: Manifest) -> int:
+    """The newest older generation of other content: merging makes generations of its own, which change nothing."""
+    older = [number for number in reversed(generations_in(folder)) if number < live.generation]
+    if not older:
+        raise NotFound(f"Generation {live.generation} is the only one; there is nothing to go back to.")
+    newer = live
+    for number in older:
+        one = read_manifest(folder, manifest_name(number))
+        if not _tidied(one, newer):
+            return number
+        newer = one
+    return older[0]
+
+
+def _tidied(one: Manifest, newer: Manifest) -> bool:
+    """Whether the newer generation has merged segments or new postings, and nothing else: no new keys, none gone."""
+    if (one.live_documents, one.next_key) != (newer.live_documents, newer.next_key):
+        return False
+    merged = one.next_name != newer.next_name
+    dead = [[facts.sha256 for facts in each.deletes.values()] for each in (one, newer)]
+    return merged or (one.segments == newer.segments and dead[0] == dead[1])
 
 
 def copy(disk: Disk, folder: Path, target: Path, *, of: int | str | None = None) -> Manifest:

@@ -264,3 +264,24 @@ def test_an_interrupted_add_goes_on_where_it_stopped(quick: Path, encoder: Any) 
     report = collection.add(documents)
     assert (report.unchanged, report.added, report.encoded) == (done, 30 - done, 30 - done)
     assert collection.ids() == [document.id for document in documents]
+
+
+def test_rolling_back_undoes_the_last_write_also_where_it_has_set_off_a_merge(
+    quick: Path, encoder: Any, eager: None
+) -> None:
+    collection = Collection.create(quick / "index", encoder=encoder)
+    undone = []
+    for step in range(12):
+        before = content(collection.folder, encoder)
+        generation, segments = collection.manifest.generation, len(collection.manifest.segments)
+        if step % 4 == 3:
+            collection.add([Document("d0", f"changed in {step}")])
+        else:
+            collection.add([Document(f"d{step}", f"text {step}")])
+        undone.append((collection.manifest.generation - generation, len(collection.manifest.segments) - segments))
+        after = content(collection.folder, encoder)
+        collection.rollback()
+        assert content(collection.folder, encoder) == before != after
+        collection.rollback()
+        assert content(collection.folder, encoder) == after
+    assert {made for made, _ in undone} == {1, 2} and min(merged for _, merged in undone) < 0
