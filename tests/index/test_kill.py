@@ -203,7 +203,7 @@ def test_writers_killed_at_random_instants_lose_nothing_and_readers_never_notice
     tmp_path: Path, quick: Path, encoder: Any, thorough: bool
 ) -> None:
     rounds = 200 if thorough else 25
-    # Killed on a real disk, too, where a writer spends most of its time waiting for it.
+    # On a real disk a writer spends most of its time waiting for it, and is killed there.
     folder = (tmp_path if thorough else quick) / "index"
     Collection.create(folder, encoder=encoder)
     rng = random.Random(11)

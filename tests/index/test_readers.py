@@ -123,7 +123,7 @@ class Crowd:
     def write(self) -> None:
         rng = random.Random(0)
         try:
-            for step in range(40):
+            for step in range(25):
                 pair = rng.randrange(12)
                 word = f"pair{pair}x"
                 if rng.random() < 0.3:
@@ -131,7 +131,7 @@ class Crowd:
                 else:
                     meta = {"pair": pair}
                     self.writer.add([Document(f"p{pair}-{n}", f"{word} {word} {step}", metadata=meta) for n in (0, 1)])
-                if step % 15 == 14:
+                if step % 10 == 9:
                     self.writer.compact()
         finally:
             self.ended.set()
