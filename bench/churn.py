@@ -3,7 +3,7 @@
     python bench/churn.py [--documents 50000 --rounds 20 --kind auto]
 
 Reads the real vectors and texts that `index_vectors.py` made. In every round a random half of the documents is deleted
-and added again with other texts and vectors. Sizes are those of all files of the folder, each inode once, as a multiple
+and added again with other texts and vectors; at the end a twentieth is deleted for good. Sizes are those of all files of the folder, each inode once, as a multiple
 of a fresh build of the same documents.
 """
 
@@ -27,6 +27,8 @@ from retr.index.lexical import passages_in
 
 MEBI = 1 << 20
 QUERIES = 200
+DELETED_LAST = 20
+"""Each so-manieth document is deleted before the compaction, which would have nothing to erase otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ def main() -> None:
     for one in churned(collection, pool, numbers, args.rounds):
         rounds.append(one)
         print(one, flush=True)
+    collection.delete([f"doc-{number:06d}" for number in numbers[::DELETED_LAST]])
+    numbers = np.delete(numbers, np.s_[::DELETED_LAST])
     end = ended(collection, np.load(args.vectors / "queries.npy")[:QUERIES])
     latest = np.array([one.metadata["version"] for one in collection.get([f"doc-{n:06d}" for n in numbers])])
     shutil.rmtree(folder)
@@ -72,6 +76,7 @@ def main() -> None:
         "machine_after": recording.machine(),
         "versions": recording.versions(sys.executable, recording.retr_packages()),
         "documents": args.documents,
+        "documents_left": len(numbers),
         "dim": pool.vectors.shape[1],
         "fresh_mib": fresh / MEBI,
         "rounds": [{**one, "of_fresh": one["mib"] * MEBI / fresh} for one in rounds],
