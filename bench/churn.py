@@ -3,8 +3,8 @@
     python bench/churn.py [--documents 50000 --rounds 20 --kind auto]
 
 Reads the real vectors and texts that `index_vectors.py` made. In every round a random half of the documents is deleted
-and added again with other texts and vectors; at the end a twentieth is deleted for good. Sizes are those of all files of the folder, each inode once, as a multiple
-of a fresh build of the same documents.
+and added again with other texts and vectors; at the end a twentieth is deleted for good. Sizes are those of all files
+of the folder, each inode once, as a multiple of a fresh build of the same documents.
 """
 
 import argparse
