@@ -35,7 +35,7 @@ class Kept:
 
 def kept_generations(folder: Path) -> list[Kept]:
     """All generations whose manifests are there, newest first."""
-    live, pins = read_current(folder).generation, pins_in(folder)
+    live, pins = live_manifest(folder).generation, pins_in(folder)
     found = []
     for generation in reversed([number for number in generations_in(folder) if number <= live]):
         try:
@@ -54,7 +54,7 @@ def kept_manifest(folder: Path, to: int | str) -> Manifest:
     if isinstance(to, str):
         pin = find(folder, to)
         return read_manifest(folder, manifest_name(pin.generation), sha256=pin.sha256)
-    live = read_current(folder)
+    live = live_manifest(folder)
     known = [generation for generation in generations_in(folder) if generation <= live.generation]
     if to not in known:
         raise NotFound(

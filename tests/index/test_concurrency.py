@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from retr.index import collection as collections
-from retr.index import fsio, manifest, reading
+from retr.index import fsio, history, manifest, reading
 from retr.index.checking import check_folder
 from retr.index.collection import Collection
 from retr.index.fsio import Disk
 from retr.index.settings import WriteSettings
-from retr.retrieval.errors import Mismatch
+from retr.retrieval.errors import Damaged, Mismatch
 from retr.retrieval.records import Document
 
 PATIENT = WriteSettings(wait_seconds=120)
@@ -195,6 +195,18 @@ def test_a_pointer_whose_manifest_is_cleared_away_before_it_is_read_is_read_agai
     busy.clear()
     assert reader.refresh()
     assert len(reader) == 22
+
+
+def test_generations_that_are_cleared_away_while_they_are_listed_are_left_out(
+    filled: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = [kept.generation for kept in history.kept_generations(filled.folder)]
+    monkeypatch.setattr(history, "generations_in", lambda folder: [1, *sorted(there)])
+    assert 1 not in there
+    assert [kept.generation for kept in history.kept_generations(filled.folder)] == there
+    (filled.folder / f"manifest-{there[-1]:06d}.json").write_bytes(b"{")
+    with pytest.raises(Damaged, match=f"manifest-{there[-1]:06d}"):
+        history.kept_generations(filled.folder)
 
 
 def test_a_folder_that_fills_while_it_is_removed_is_removed_all_the_same(
