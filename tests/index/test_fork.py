@@ -177,6 +177,26 @@ sys.stdin.readline()
     assert {"first", "second"} <= set(again().ids())
 
 
+def test_a_child_loads_an_encoder_of_its_own(filled: Collection, lone: Python) -> None:
+    program = """
+loads = []
+
+def load(spec):
+    loads.append(os.getpid())
+    return WordEncoder()
+
+collection = Collection.open(sys.argv[1], load=load)
+before = answers(collection)
+
+def child():
+    assert answers(collection) == before and loads == [os.getppid(), os.getpid()], loads
+
+print(in_child(child), answers(collection) == before, loads == [os.getpid()], flush=True)
+"""
+    with lone(program, filled.folder) as process:
+        assert process.hear() == "0 True True"
+
+
 def test_a_child_encodes_with_the_default_model_as_its_parent_does(quick: Path, lone: Python) -> None:
     folder = quick / "real"
     retr.create(folder).add([Document("fish", "Salmon swim up rivers."), Document("stone", "Granite is hard.")])
