@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from retr.index.fsio import Disk, FileFacts, facts_of, make_durable_folder
-from retr.index.leases import Lease, live_manifest
+from retr.index.leases import Lease, held, live_manifest
 from retr.index.manifest import (
     Manifest,
     check_new_folder,
@@ -133,8 +133,10 @@ def copy(disk: Disk, folder: Path, target: Path, *, of: int | str | None = None)
 
 def _held(folder: Path, of: int | str | None) -> tuple[Manifest, Lease]:
     """The generation to copy, held so that no writer clears it away meanwhile."""
+    if of is None:
+        return held(folder)
     while True:
-        manifest = live_manifest(folder) if of is None else kept_manifest(folder, of)
+        manifest = kept_manifest(folder, of)
         try:
             return manifest, Lease(folder / manifest.name)
         except FileNotFoundError:

@@ -55,6 +55,16 @@ class Lease:
             os.close(self._file)
 
 
+def held(folder: Path) -> tuple[Manifest, Lease]:
+    """The live generation, held: none of its files is cleared away as long as the lease lives."""
+    while True:
+        manifest = live_manifest(folder)
+        try:
+            return manifest, Lease(folder / manifest.name)
+        except FileNotFoundError:
+            continue
+
+
 @contextmanager
 def unread(manifest: Path) -> Iterator[bool]:
     """Whether no reader holds the generation; while the block lasts, none can come to hold it."""

@@ -14,7 +14,7 @@ from retr.index.dense.gpu import Device
 from retr.index.dense.index import DenseIndex
 from retr.index.filtering import where_all
 from retr.index.keys import Keys
-from retr.index.leases import Lease, live_manifest
+from retr.index.leases import Lease, held, live_manifest
 from retr.index.lexical import LexicalIndex
 from retr.index.manifest import Manifest
 from retr.index.segments import OpenSegment
@@ -43,9 +43,8 @@ def open_snapshot(folder: Path, before: "Snapshot | None" = None, device: Device
     Segments that `before` has open are not opened again, and keep what was read of them.
     """
     for attempt in range(_TRIES):
-        manifest = live_manifest(folder)
+        manifest, lease = held(folder)
         try:
-            lease = Lease(folder / manifest.name)
             verify(folder, manifest)
             return Snapshot(folder, manifest, lease, before=before, device=device)
         except (Damaged, FileNotFoundError):
