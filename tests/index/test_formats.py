@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from retr.index.checking import check_folder
 from retr.index.collection import Collection
 from retr.index.formats import FORMAT
 from retr.index.history import kept_generations
+from retr.retrieval.errors import Damaged
 from retr.retrieval.records import Document
 
 FIRST = Path(__file__).parent / "formats" / "1"
@@ -70,6 +74,31 @@ def test_format_1_answers_and_not_a_byte_of_it_changes(folder: Path, old: Collec
     sound(old)
     assert old.describe()["deleted"] == 3 and format_of(old) == 1
     assert content(folder) == before
+
+
+@pytest.fixture
+def read_only(folder: Path, tmp_path: Path) -> Iterator[Path]:
+    """The folder where nobody may write: on a file system mounted so for root, whom permissions do not stop."""
+    if os.geteuid():
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        yield folder
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755)
+        return
+    there = tmp_path / "mounted"
+    there.mkdir()
+    mount = ["mount", "--bind", str(folder), str(there)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    subprocess.run(["mount", "-o", "remount,ro,bind", str(there)], check=True)
+    yield there
+    subprocess.run(["umount", "-l", str(there)], check=True)
+
+
+@pytest.mark.xfail(strict=True, raises=Damaged, reason="tantivy wants to write a lock file where it reads")
+def test_it_is_read_where_nobody_may_write(read_only: Path, encoder: Any) -> None:
+    assert Collection.open(read_only, load=lambda _: encoder).search("heron", 5)[0].id in IDS
 
 
 def test_the_first_add_makes_it_one_of_todays(old: Collection) -> None:
