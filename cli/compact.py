@@ -10,6 +10,7 @@ from retr.cli.options import (
     IndexOption,
     JsonOption,
     KindOption,
+    QuietOption,
     RecallOption,
     StorageOption,
     WaitOption,
@@ -32,6 +33,7 @@ def compact(
     storage: StorageOption = None,
     recall: RecallOption = None,
     wait: WaitOption = 0.0,
+    quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
     """Erase what was deleted, and write all that lives as one segment.
@@ -39,18 +41,21 @@ def compact(
     Until then, deleted texts and vectors are found by no search but still lie in the files. `--kind`, `--storage` and
     `--recall` change how the vectors are kept; without them that stays as it is.
     """
+    from retr.cli.progress import Stages
     from retr.opening import open
 
     seconds, collection = checked_wait(wait), open(index)
     dense = _wanted(collection.manifest, kind=kind, storage=storage, recall=recall)
-    if not verify:
-        _say(index, collection.compact(dense=dense, wait_seconds=seconds), None, as_json=json)
-        return
-    from retr.index.erasure import check_erased, compact_verified
+    with Stages("compact", quiet=quiet) as stages:
+        if not verify:
+            report, proof = collection.compact(dense=dense, wait_seconds=seconds, report=stages.report), None
+        else:
+            from retr.index.erasure import check_erased, compact_verified
 
-    report, proof = compact_verified(collection, dense=dense, wait_seconds=seconds)
+            report, proof = compact_verified(collection, dense=dense, wait_seconds=seconds, report=stages.report)
     _say(index, report, proof, as_json=json)
-    check_erased(proof)
+    if proof is not None:
+        check_erased(proof)
 
 
 def _wanted(manifest: "Manifest", **asked: Any) -> "DenseSettings | None":

@@ -117,6 +117,34 @@ class Progress:
             sys.stderr.flush()
 
 
+class Stages:
+    """Progress of work in stages, each with its own unit and total; a stage of less than a second leaves no line."""
+
+    def __init__(self, label: str, *, quiet: bool = False) -> None:
+        self._label, self._quiet = label, quiet
+        self._now: Progress | None = None
+
+    def report(self, unit: str, done: int, total: int) -> None:
+        """So much of a stage is done; another unit than last time is the next stage."""
+        if self._now is None or self._now.unit != unit:
+            self._end(complete=True)
+            self._now = Progress(self._label, total=total, unit=unit, quiet=self._quiet)
+        self._now.advance(done - self._now.done)
+
+    def _end(self, *, complete: bool) -> None:
+        if self._now is not None:
+            self._now.quiet = self._quiet or self._now._elapsed() < 1
+            self._now.finish(complete=complete)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end(complete=kind is None)
+
+
 def _make_bar(total: int | None) -> Any:
     from rich.progress import BarColumn, SpinnerColumn, TextColumn
     from rich.progress import Progress as Bar

@@ -20,6 +20,7 @@ from retr.index.fsio import Disk, make_durable_folder
 from retr.index.generations import collect_garbage
 from retr.index.lock import WriterLock
 from retr.index.manifest import Manifest, check_new_folder, write_current
+from retr.index.merging import Report, in_silence
 from retr.index.pins import Pin, pin, pins_in, unpin
 from retr.index.reading import LoadEncoder, Reading, check_ids
 from retr.index.settings import CollectionSettings, WriteSettings, check_wait
@@ -127,11 +128,14 @@ class Collection(Reading):
         self.refresh()
         return removed
 
-    def compact(self, *, dense: DenseSettings | None = None, wait_seconds: float = 0.0) -> CompactReport:
+    def compact(
+        self, *, dense: DenseSettings | None = None, wait_seconds: float = 0.0, report: Report = in_silence
+    ) -> CompactReport:
         """Write all living documents as one segment, and erase everything else: deleted texts, vectors and words.
 
         `dense` changes how vectors are stored and indexed. Older generations go too, so there is no rolling back past
-        it; those that a reader has open or a snapshot names are kept, and the report says so.
+        it; those that a reader has open or a snapshot names are kept, and what is given back says so. `report` is told
+        how the writing goes on.
         """
         with self._writing(wait_seconds):
             before, size = self._snapshot, folder_bytes(self.folder)
@@ -142,7 +146,7 @@ class Collection(Reading):
             segments = len(before.manifest.segments)
             if changed or not is_compact(before):
                 collect_garbage(self._disk, self.folder)
-                compact(self._disk, before, dense if changed else None)
+                compact(self._disk, before, dense if changed else None, report)
             del before
             self.refresh()
             held = collect_garbage(self._disk, self.folder, keep=1)

@@ -1,5 +1,6 @@
 """Everything living into one segment and fresh postings; what is dead is left behind, and then cleared away."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from retr.index.fsio import Disk
 from retr.index.generations import Changes, clear_leftover, commit_generation
 from retr.index.lexical import passages_in
 from retr.index.manifest import Manifest, placed
-from retr.index.merging import Job, Run, merge
+from retr.index.merging import Job, Report, Run, in_silence, merge
 from retr.index.renewal import living_texts
 from retr.index.snapshot import Snapshot
+
+_TOLD_EVERY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,9 @@ def is_compact(snapshot: Snapshot) -> bool:
     return deleted == 0 and passages == manifest.live_passages
 
 
-def compact(disk: Disk, snapshot: Snapshot, dense: DenseSettings | None = None) -> Manifest:
+def compact(
+    disk: Disk, snapshot: Snapshot, dense: DenseSettings | None = None, report: Report = in_silence
+) -> Manifest:
     """The next generation: one segment, new postings, `dense` as its settings where given. For the holder of the lock.
 
     Keys begin again at 0, so rows and keys are one.
@@ -56,18 +61,25 @@ def compact(disk: Disk, snapshot: Snapshot, dense: DenseSettings | None = None) 
     name = f"{manifest.next_name:06d}"
     clear_leftover(disk, folder / "segments" / name)
     run = Run(0, len(manifest.segments))
-    merged = merge(disk, folder, Job(wanted, run, ~snapshot.live, name, first_key=0))
+    merged = merge(disk, folder, Job(wanted, run, ~snapshot.live, name, first_key=0, report=report))
     segments = () if merged.segment is None else placed([merged.segment])
     dead = np.zeros(sum(segment.documents for segment in segments), np.bool_)
     changes = Changes(
         segments,
         None,
         dead,
-        rebuilt=living_texts(folder, segments, dead),
+        rebuilt=_told(living_texts(folder, segments, dead), manifest.live_passages, report),
         next_name=manifest.next_name + 1,
         settings=settings,
     )
     return commit_generation(disk, folder, replace(manifest, next_key=manifest.live_passages), changes)
+
+
+def _told(texts: Iterable[tuple[int, str]], total: int, report: Report) -> Iterator[tuple[int, str]]:
+    for done, one in enumerate(texts, start=1):
+        yield one
+        if done % _TOLD_EVERY == 0 or done == total:
+            report("passages", done, total)
 
 
 def folder_bytes(folder: Path) -> int:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from retr.index.collection import Collection
 from retr.index.compaction import CompactReport
 from retr.index.dense.settings import DenseSettings
+from retr.index.merging import Report, in_silence
 from retr.index.needles import Bytes, Needles, unpacked
 from retr.index.probing import Probe, Probes, probes_of
 from retr.index.remnants import files_in, lexical_folders, structural, terms_in
@@ -60,14 +61,18 @@ class ErasureReport:
 
 
 def compact_verified(
-    collection: Collection, *, dense: DenseSettings | None = None, wait_seconds: float = 0.0
+    collection: Collection,
+    *,
+    dense: DenseSettings | None = None,
+    wait_seconds: float = 0.0,
+    report: Report = in_silence,
 ) -> tuple[CompactReport, ErasureReport]:
     """Compact, and prove that nothing deleted is left. Writes of others meanwhile may be reported as remnants."""
     folder = collection.folder
     probes = probes_of(open_snapshot(folder))
     before = verify_erased(folder, probes)
-    report = collection.compact(dense=dense, wait_seconds=wait_seconds)
-    return report, verify_erased(folder, probes, before=before)
+    compacted = collection.compact(dense=dense, wait_seconds=wait_seconds, report=report)
+    return compacted, verify_erased(folder, probes, before=before)
 
 
 def verify_erased(folder: Path, probes: Probes, *, before: ErasureReport | None = None) -> ErasureReport:

@@ -4,7 +4,7 @@ Only neighbours are merged, so keys keep rising with rows, and postings, which k
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,14 @@ SMALL_ROWS = 8192
 """Merges up to this many rows are done within the commit that makes them due; larger ones beside the writer."""
 
 _BLOCK_ROWS = 65_536
+
+
+Report = Callable[[str, int, int], None]
+"""Told how a long piece of work goes on: what is written, how much of it is done, and how much there is."""
+
+
+def in_silence(what: str, done: int, total: int) -> None:
+    """The report of who does not want one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,7 @@ class Job:
     dead: NDArray[np.bool_]
     name: str
     first_key: int | None = None
+    report: Report = in_silence
 
 
 def merge(disk: Disk, folder: Path, job: Job) -> Merged:
@@ -98,8 +107,7 @@ def merge(disk: Disk, folder: Path, job: Job) -> Merged:
     if not any(keep.any() for keep in kept):
         return Merged(names, None, np.concatenate([np.empty(0, np.bool_), *kept]))
     writer = SegmentWriter(disk, folder, job.name)
-    for source, keep in zip(sources, kept, strict=True):
-        _copy_documents(source, keep, writer)
+    _copy_documents(sources, kept, writer, job.report)
     rows = [keep[source.document_of] for source, keep in zip(sources, kept, strict=True)]
     passages, first = [], 0
     for source, keep, row in zip(sources, kept, rows, strict=True):
@@ -111,31 +119,42 @@ def merge(disk: Disk, folder: Path, job: Job) -> Merged:
     segment = writer.finish(
         np.concatenate(passages),
         keys if first_key is None else np.arange(first_key, first_key + len(keys)),
-        _vectors(sources, rows) if manifest.dim is not None else None,
+        _vectors(sources, rows, job.report) if manifest.dim is not None else None,
         dim=manifest.dim,
         settings=manifest.dense,
     )
     return Merged(names, segment, np.concatenate(kept))
 
 
-def _copy_documents(source: OpenSegment, keep: NDArray[np.bool_], writer: SegmentWriter) -> None:
+def _copy_documents(
+    sources: Sequence[OpenSegment], kept: Sequence[NDArray[np.bool_]], writer: SegmentWriter, report: Report
+) -> None:
     import pyarrow as pa
 
-    start = 0
-    for table in source.tables():
-        chosen = table.filter(pa.array(keep[start : start + table.num_rows]))
-        start += table.num_rows
-        if chosen.num_rows:
-            writer.documents(chosen)
+    done, total = 0, sum(len(keep) for keep in kept)
+    for source, keep in zip(sources, kept, strict=True):
+        start = 0
+        for table in source.tables():
+            chosen = table.filter(pa.array(keep[start : start + table.num_rows]))
+            start += table.num_rows
+            if chosen.num_rows:
+                writer.documents(chosen)
+            done += table.num_rows
+            report("documents", done, total)
 
 
-def _vectors(sources: Sequence[OpenSegment], rows: Sequence[NDArray[np.bool_]]) -> Iterator[NDArray[np.float32]]:
+def _vectors(
+    sources: Sequence[OpenSegment], rows: Sequence[NDArray[np.bool_]], report: Report
+) -> Iterator[NDArray[np.float32]]:
+    done, total = 0, sum(len(keep) for keep in rows)
     for source, keep in zip(sources, rows, strict=True):
         start = 0
         assert source.dense is not None
         for block in source.dense.blocks(_BLOCK_ROWS):
             yield block[keep[start : start + len(block)]]
             start += len(block)
+            done += len(block)
+            report("vectors", done, total)
 
 
 def swap(segments: Sequence[Segment], merged: Merged) -> tuple[Run, tuple[Segment, ...]]:
