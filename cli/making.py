@@ -34,10 +34,10 @@ class Asked:
 
 def opened(folder: Path, asked: Asked) -> "Collection":
     """The collection in the folder, made now if there is none; what is asked for must agree with what it is."""
-    from retr.index.manifest import CURRENT, generations_in
+    from retr.index.manifest import holds_index
     from retr.opening import open
 
-    if folder.is_dir() and ((folder / CURRENT).exists() or generations_in(folder)):
+    if holds_index(folder):
         collection = open(folder)
         _check_same(collection, asked)
         return collection

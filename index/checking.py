@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from retr.index.creation import GOLDEN_TEXT, given
-from retr.index.manifest import read_current
+from retr.index.leases import held
+from retr.index.pins import pin_problems
 from retr.index.snapshot import Snapshot
 from retr.index.verify import problems
 from retr.retrieval.embeddings import Vectors
@@ -40,14 +41,15 @@ class Findings:
 def check_folder(folder: Path, *, load: Callable[[str], Encoder] | None) -> Findings:
     """Check the live generation; `load` makes the encoder for the golden vector, None leaves that out."""
     found = Findings()
-    manifest = read_current(folder)
+    found.problems += pin_problems(folder)
+    manifest, lease = held(folder)
     damaged = list(problems(folder, manifest))
     found.problems += damaged
     if damaged:
         return found
     found.checked.append(f"{len(manifest.files())} files have the size and SHA-256 that were written")
     try:
-        snapshot = Snapshot(folder, manifest)
+        snapshot = Snapshot(folder, manifest, lease)
     except RetrError as error:
         found.problems.append(str(error))
         return found

@@ -8,7 +8,7 @@ import numpy as np
 from retr.index.batch import Batch
 from retr.index.fsio import Disk
 from retr.index.generations import Changes, clear_leftover, collect_garbage, commit_generation
-from retr.index.merging import SMALL_ROWS, Job, Merged, MergeThread, due, merge, swap
+from retr.index.merging import SMALL_ROWS, Job, Merged, MergeThread, Run, due, merge, swap
 from retr.index.renewal import living_texts, renewal_due
 from retr.index.snapshot import Snapshot
 
@@ -62,7 +62,7 @@ class Commits:
         """Merge what is small at once: the generation that is about to be written names the result."""
         while self._merging and self._thread is None:
             run = due(self._manifest.segments, self._dead)
-            if run is None or sum(part.rows for part in self._manifest.segments[run.start : run.end]) > SMALL_ROWS:
+            if run is None or self._rows_of(run) > SMALL_ROWS:
                 return
             job = Job(self._manifest, run, self._dead, self._name())
             try:
@@ -70,9 +70,12 @@ class Commits:
             except OSError as error:
                 self._give_up(error, job.name)
 
+    def _rows_of(self, run: Run) -> int:
+        return sum(part.rows for part in self._manifest.segments[run.start : run.end])
+
     def _start_large(self) -> None:
         run = due(self._manifest.segments, self._dead) if self._merging and self._thread is None else None
-        if run is not None:
+        if run is not None and self._rows_of(run) > SMALL_ROWS:
             job = Job(self._manifest, run, self._dead.copy(), self._name())
             self._thread = MergeThread(self._disk, self._folder, job)
 

@@ -5,7 +5,9 @@ from hard links to them; readers of the old one are not disturbed, and rolling b
 """
 
 import json
+import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -80,7 +82,7 @@ class LexicalIndex:
         self._keys = keys
         self._analyzer = analyzer(language)
         try:
-            self._index = tantivy.Index.open(str(folder))
+            self._index = _opened(folder)
             self._index.register_tokenizer(ANALYZER, self._analyzer)
             self._searcher = self._index.searcher()
         except ValueError as error:
@@ -159,6 +161,22 @@ class LexicalIndex:
         return found
 
 
+def _opened(folder: Path) -> Any:
+    """The index for reading. It reads one generation and no other, so nothing has to watch the folder for changes."""
+    if os.access(folder, os.W_OK):
+        index = tantivy.Index.open(str(folder))
+        index.config_reader(reload_policy="manual")
+        return index
+    # Tantivy locks what it opens, by a file: where nobody may write, a folder of links is locked in its place.
+    with tempfile.TemporaryDirectory(prefix="retr-") as links:
+        for path in folder.iterdir():
+            if path.name not in _LOCKS:
+                (Path(links) / path.name).symlink_to(path.resolve())
+        index = tantivy.Index.open(links)
+        index.config_reader(reload_policy="manual")
+        return index
+
+
 def _are_few(allowed: NDArray[np.bool_]) -> bool:
     return int(np.count_nonzero(allowed)) <= _FEW_ROWS
 
@@ -198,7 +216,7 @@ def write_generation(
     del writer, index
     for name in _LOCKS:
         disk.remove(new / name)
-    names = sorted(path.name for path in new.iterdir())
+    names = sorted(path.name for path in new.iterdir() if path.name not in _LOCKS)
     for name in names:
         # A link to a file of the last generation names what is durable already; its name becomes so with the folder.
         if old is None or not (old / name).exists() or not (old / name).samefile(new / name):

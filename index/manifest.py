@@ -143,7 +143,7 @@ def read_current(folder: Path) -> Manifest:
 
 
 def _no_current(folder: Path) -> NotFound | Damaged:
-    if folder.is_dir() and (generations_in(folder) or (folder / "segments").exists()):
+    if holds_index(folder):
         return Damaged(
             f"The index {str(folder)!r} has lost its {CURRENT} file; its data is still there. "
             f"Restore {CURRENT} from a copy."
@@ -209,13 +209,20 @@ def publish(disk: Disk, folder: Path, name: str, data: bytes) -> None:
     disk.sync_folder(folder)
 
 
+def holds_index(folder: Path) -> bool:
+    """Whether an index lies in the folder, sound or damaged; not what a killed `create` has left of an empty one."""
+    if not folder.is_dir():
+        return False
+    return (folder / CURRENT).exists() or (folder / "segments").exists() or generations_in(folder) not in ([], [1])
+
+
 def check_new_folder(folder: Path) -> None:
     """BadInput when an index cannot be made here without touching what lies there."""
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{str(folder)!r} is a file. Give a new or empty folder.")
     if not folder.is_dir():
         return
-    if (folder / CURRENT).exists() or generations_in(folder):
+    if holds_index(folder):
         raise BadInput(f"{str(folder)!r} already holds an index. Open it, or choose a new or empty folder.")
-    if any(path.name != "LOCK" for path in folder.iterdir()):
+    if any(path.name not in ("LOCK", f"{CURRENT}.tmp", manifest_name(1)) for path in folder.iterdir()):
         raise BadInput(f"The folder {str(folder)!r} holds other files and no index. Give a new or empty folder.")

@@ -209,7 +209,6 @@ def test_generations_that_are_cleared_away_while_they_are_listed_are_left_out(
         history.kept_generations(filled.folder)
 
 
-@pytest.mark.xfail(strict=True, reason="check_folder does not hold the generation that it checks yet")
 def test_a_check_beside_a_writer_finds_nothing_wrong(filled: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     real = checking.problems
 

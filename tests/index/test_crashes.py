@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from retr.index import commits
 from retr.index.checking import check_folder
 from retr.index.collection import Collection
 from retr.index.fsio import Disk
@@ -269,8 +270,9 @@ def test_an_interrupted_add_goes_on_where_it_stopped(quick: Path, encoder: Any) 
 
 
 def test_rolling_back_undoes_the_last_write_also_where_it_has_set_off_a_merge(
-    quick: Path, encoder: Any, eager: None
+    quick: Path, encoder: Any, eager: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(commits, "SMALL_ROWS", 2)  # So that some merges are generations of their own.
     collection = Collection.create(quick / "index", encoder=encoder)
     undone = []
     for step in range(12):

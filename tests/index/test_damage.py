@@ -168,7 +168,6 @@ def test_a_snapshot_of_a_damaged_generation_is_refused_by_name_and_the_live_one_
     assert pinned.rollback("kept") > pin.generation
 
 
-@pytest.mark.xfail(strict=True, reason="check_folder does not ask pin_problems yet")
 def test_check_names_a_damaged_snapshot(pinned: Collection) -> None:
     path = pinned.folder / "snapshots" / "kept.json"
     flip(path, path.read_bytes(), 100)

@@ -15,7 +15,6 @@ from retr.index.checking import check_folder
 from retr.index.collection import Collection
 from retr.index.formats import FORMAT
 from retr.index.history import kept_generations
-from retr.retrieval.errors import Damaged
 from retr.retrieval.records import Document
 
 FIRST = Path(__file__).parent / "formats" / "1"
@@ -96,7 +95,6 @@ def read_only(folder: Path, tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(there)], check=True)
 
 
-@pytest.mark.xfail(strict=True, raises=Damaged, reason="tantivy wants to write a lock file where it reads")
 def test_it_is_read_where_nobody_may_write(read_only: Path, encoder: Any) -> None:
     assert Collection.open(read_only, load=lambda _: encoder).search("heron", 5)[0].id in IDS
 
