@@ -1,13 +1,16 @@
 """A manifest says all that a generation holds; the pointer is switched in one step and proves what it points to."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+import retr
 from retr.index.fsio import Disk, FileFacts
 from retr.index.manifest import EncoderFacts, Manifest, Segment, generations_in, read_current, write_current
-from retr.retrieval.errors import Damaged, Mismatch, NotFound
+from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound
+from retr.retrieval.records import Document
 
 
 def full(generation: int = 7) -> Manifest:
@@ -95,3 +98,23 @@ def test_nothing_there_is_not_damage(tmp_path: Path) -> None:
         read_current(tmp_path)
     with pytest.raises(NotFound, match="No index at"):
         read_current(tmp_path / "nowhere")
+
+
+def test_what_a_killed_create_leaves_is_no_index_and_no_obstacle(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    retr.create(folder, encoder=retr.GivenVectors(3))
+    (folder / "CURRENT").rename(folder / "CURRENT.tmp")
+    with pytest.raises(NotFound, match="No index at"):
+        retr.open(folder)
+    assert retr.create(folder, encoder=retr.GivenVectors(4)).manifest.dim == 4
+
+
+def test_a_second_generation_without_its_pointer_is_damage(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    retr.create(folder, encoder=None).add([Document("a", "text")])
+    shutil.rmtree(folder / "segments")
+    (folder / "CURRENT").unlink()
+    with pytest.raises(Damaged, match="lost its CURRENT"):
+        retr.open(folder)
+    with pytest.raises(BadInput, match="already holds an index"):
+        retr.create(folder, encoder=None)
