@@ -157,5 +157,7 @@ def _sentences(probes: Sequence[Probe], name: str) -> list[str]:
 
 def check_erased(report: ErasureReport) -> None:
     """Damaged, with the first remnant or the first blind kind, when the report does not prove erasure."""
-    for sentence in (*report.found, *report.blind):
-        raise Damaged(f"Deleted documents are not proven to be erased. {sentence}")
+    against = (*report.found, *report.blind)
+    if against:
+        more = f" There are {len(against) - 1} more like it." if len(against) > 1 else ""
+        raise Damaged(f"Deleted documents are not proven to be erased. {against[0]}{more}")
