@@ -105,11 +105,11 @@ def test_every_kind_in_every_storage(kind: str, storage: str, tmp_path: Path, mo
     monkeypatch.setattr("retr.index.dense.kinds.TRAINABLE", 64)
     monkeypatch.setattr("retr.index.dense.kinds.FLAT_BELOW", 128)
     monkeypatch.setattr("retr.index.dense.kinds.SEARCH_COST", 0.0)  # so that few rows are searched approximately too
-    collection, live = filled(tmp_path / "index", 1_500, kind=kind, storage=storage)
+    collection, live = filled(tmp_path / "index", 700, kind=kind, storage=storage)
     if kind not in ("flat", "auto"):
         assert {segment.dense["kind"] for segment in collection.manifest.segments} == {kind}
-    stored, buckets = as_stored(unit_rows(1_500, 1), storage), buckets_of(1_500)
-    for share in (7, 100, 1_000, 5_000, 9_900, 10_000):
+    stored, buckets = as_stored(unit_rows(700, 1), storage), buckets_of(700)
+    for share in (15, 100, 1_000, 5_000, 10_000):
         check_nearest(collection, stored, live & (buckets < share), share, 10)
 
 
