@@ -16,6 +16,9 @@ from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.protocols import Encoder
 from retr.retrieval.records import Document, check_id
 
+_ROUNDING = 1e-6
+"""Vectors this close to length 1 are stored as they are."""
+
 
 @dataclass(slots=True)
 class _Waiting:
@@ -107,7 +110,10 @@ def given_vectors(vectors: NDArray[Any], encoder: EncoderFacts, dim: int) -> NDA
         if encoder.similarity == "cosine" and not smallest:
             row = int(np.argmin(lengths))
             raise BadInput(f"Vector {row} is all zeros and has no direction to compare by cosine. Leave that text out.")
-    scaled: NDArray[np.float32] = kept / lengths[:, None] if encoder.similarity == "cosine" else kept
+    if encoder.similarity != "cosine":
+        return kept
+    lengths[np.abs(lengths - 1) < _ROUNDING] = 1
+    scaled: NDArray[np.float32] = kept / lengths[:, None]
     return scaled
 
 

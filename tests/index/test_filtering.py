@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import retr
 from retr.index import filtering
 from retr.index.filtering import DocumentFilter, FilterLimits, where_all
 from retr.index.scanning import ScanLimits, Scanner, open_scanner
@@ -243,7 +244,7 @@ os._exit(0)
 
 
 def test_a_forked_process_filters_while_its_parent_does(tmp_path: Path) -> None:
-    source = Path(filtering.__file__).parents[2]
+    source = Path(retr.__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": str(source)}
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, str(write(tmp_path))]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
