@@ -21,9 +21,9 @@ import recording
 from numpy.typing import NDArray
 
 import retr
-from retr.index.compaction import folder_bytes
-from retr.index.erasure import compact_verified
-from retr.index.lexical import passages_in
+from retr.index.erasing.erasure import compact_verified
+from retr.index.lexical.postings import passages_in
+from retr.index.writing.compaction import folder_bytes
 
 MEBI = 1 << 20
 QUERIES = 200

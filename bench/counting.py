@@ -15,8 +15,8 @@ from typing import Any
 from peers.protocol import read_texts
 
 from retr.encoders import load_encoder
-from retr.index.batch import encoded_texts
 from retr.index.snapshot import open_snapshot
+from retr.index.writing.batch import encoded_texts
 
 
 def count(encoder: Any, texts: Iterable[str]) -> dict[str, int]:

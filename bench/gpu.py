@@ -22,7 +22,7 @@ from retr.index.dense.gpu import Device, gpus_here, obstacle
 from retr.index.dense.index import DenseIndex
 from retr.index.dense.parts import DensePart, write_part
 from retr.index.dense.settings import DenseSettings
-from retr.index.fsio import Disk
+from retr.index.disk.fsio import Disk
 from retr.retrieval.embeddings import Vectors
 
 K = 10

@@ -14,7 +14,7 @@ def check(
 ) -> None:
     """Read every byte of an index: checksums, counts, ids, vectors, and the golden vector encoded again."""
     from retr.cli.output import emit_json, print_line
-    from retr.index.checking import check_folder
+    from retr.index.disk.checking import check_folder
     from retr.opening import load_encoder
 
     found = check_folder(index, load=load_encoder if encoder else None)

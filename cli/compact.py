@@ -18,10 +18,10 @@ from retr.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from retr.index.compaction import CompactReport
     from retr.index.dense.settings import DenseSettings
-    from retr.index.erasure import ErasureReport
-    from retr.index.manifest import Manifest
+    from retr.index.disk.manifest import Manifest
+    from retr.index.erasing.erasure import ErasureReport
+    from retr.index.writing.compaction import CompactReport
 
 
 def compact(
@@ -50,7 +50,7 @@ def compact(
         if not verify:
             report, proof = collection.compact(dense=dense, wait_seconds=seconds, report=stages.report), None
         else:
-            from retr.index.erasure import check_erased, compact_verified
+            from retr.index.erasing.erasure import check_erased, compact_verified
 
             report, proof = compact_verified(collection, dense=dense, wait_seconds=seconds, report=stages.report)
     _say(index, report, proof, as_json=json)

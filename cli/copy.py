@@ -24,9 +24,9 @@ def copy(
     The copy is one generation: what is there now, or with `--of` a snapshot or an older generation.
     """
     from retr.cli.output import emit_json, print_line
-    from retr.index import history
-    from retr.index.fsio import Disk
-    from retr.index.manifest import read_current
+    from retr.index.disk import history
+    from retr.index.disk.fsio import Disk
+    from retr.index.disk.manifest import read_current
 
     read_current(index)
     # Not through an open collection: a sound snapshot can be copied out of an index whose newest files are damaged.

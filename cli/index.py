@@ -22,7 +22,7 @@ from retr.cli.options import (
 if TYPE_CHECKING:
     from retr.cli.progress import Progress
     from retr.index.collection import Collection
-    from retr.index.writing import AddReport
+    from retr.index.writing.writer import AddReport
     from retr.retrieval.corpus import ReadReport
     from retr.retrieval.records import Document
 

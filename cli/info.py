@@ -9,7 +9,7 @@ from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption
 def info(index: IndexOption = DEFAULT_INDEX, json: JsonOption = False) -> None:
     """Show what an index holds: documents, passages, size, what can be gone back to, and the encoder's weights."""
     from retr.cli.output import emit_json, print_fields
-    from retr.index.manifest import generations_in
+    from retr.index.disk.manifest import generations_in
     from retr.opening import open
 
     collection = open(index)

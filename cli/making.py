@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retr.index.collection import Collection
-    from retr.index.manifest import Manifest
+    from retr.index.disk.manifest import Manifest
     from retr.index.settings import CollectionSettings
 
 _VECTORS = ("kind", "storage", "dim", "recall")
@@ -34,7 +34,7 @@ class Asked:
 
 def opened(folder: Path, asked: Asked) -> "Collection":
     """The collection in the folder, made now if there is none; what is asked for must agree with what it is."""
-    from retr.index.manifest import holds_index
+    from retr.index.disk.manifest import holds_index
     from retr.opening import open
 
     if holds_index(folder):

@@ -51,7 +51,7 @@ def checked_wait(seconds: float) -> float:
 
 def version_of(folder: Path, text: str) -> int | str:
     """What `NAME|GENERATION` means in an index folder: a snapshot's name, or else a generation's number."""
-    from retr.index.pins import pins_in
+    from retr.index.disk.pins import pins_in
 
     longest = 18  # digits; a longer number is no generation, and reading it could take for ever
     is_number = text.isascii() and text.isdigit() and len(text) <= longest

@@ -23,10 +23,10 @@ def rollback(
     What was live stays as the generation before, so that a second rollback undoes the first.
     """
     from retr.cli.output import emit_json, print_line
-    from retr.index import history
-    from retr.index.fsio import Disk
-    from retr.index.lock import WriterLock
-    from retr.index.manifest import read_current
+    from retr.index.disk import history
+    from retr.index.disk.fsio import Disk
+    from retr.index.disk.lock import WriterLock
+    from retr.index.disk.manifest import read_current
     from retr.retrieval.errors import BadInput
 
     if to is not None and list_them:
@@ -50,7 +50,7 @@ def rollback(
 
 def _show(folder: Path, *, as_json: bool) -> None:
     from retr.cli.output import emit_json, print_table
-    from retr.index.history import kept_generations
+    from retr.index.disk.history import kept_generations
 
     kept = kept_generations(folder)
     if as_json:

@@ -10,22 +10,22 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index import history
-from retr.index.batch import given_vectors
-from retr.index.compaction import CompactReport, compact, folder_bytes, is_compact
-from retr.index.creation import encoder_facts, make_chunker
 from retr.index.dense.gpu import Device
 from retr.index.dense.settings import DenseSettings
-from retr.index.fsio import Disk, make_durable_folder
-from retr.index.generations import collect_garbage
-from retr.index.lock import WriterLock
-from retr.index.manifest import Manifest, check_new_folder, write_current
-from retr.index.merging import Report, in_silence
-from retr.index.pins import Pin, pin, pins_in, unpin
+from retr.index.disk import history
+from retr.index.disk.fsio import Disk, make_durable_folder
+from retr.index.disk.lock import WriterLock
+from retr.index.disk.manifest import Manifest, check_new_folder, write_current
+from retr.index.disk.pins import Pin, pin, pins_in, unpin
 from retr.index.reading import LoadEncoder, Reading, check_ids
 from retr.index.settings import CollectionSettings, WriteSettings, check_wait
 from retr.index.snapshot import open_snapshot
-from retr.index.writing import AddReport, Writer
+from retr.index.writing.batch import given_vectors
+from retr.index.writing.compaction import CompactReport, compact, folder_bytes, is_compact
+from retr.index.writing.creation import encoder_facts, make_chunker
+from retr.index.writing.generations import collect_garbage
+from retr.index.writing.merging import Report, in_silence
+from retr.index.writing.writer import AddReport, Writer
 from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.protocols import Encoder
 from retr.retrieval.records import Document

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.batch import given_vectors, stored
-from retr.index.creation import given, make_chunker
 from retr.index.dense.gpu import Device
-from retr.index.fsio import Disk
+from retr.index.disk.fsio import Disk
+from retr.index.disk.leases import live_manifest
+from retr.index.disk.manifest import Manifest
 from retr.index.hits import Near, hits, near
-from retr.index.leases import live_manifest
-from retr.index.lexical import analyzer
-from retr.index.manifest import Manifest
+from retr.index.lexical.postings import analyzer
+from retr.index.lexical.snippets import SNIPPET_CHARACTERS, Snippet, snippet
 from retr.index.searching import Searcher, check_query
 from retr.index.settings import Mode, SearchSettings, check_k
 from retr.index.snapshot import Snapshot, open_snapshot
-from retr.index.snippets import SNIPPET_CHARACTERS, Snippet, snippet
+from retr.index.writing.batch import given_vectors, stored
+from retr.index.writing.creation import given, make_chunker
 from retr.retrieval.chunking import Chunker, ChunkSettings
 from retr.retrieval.embeddings import Vectors
 from retr.retrieval.errors import BadInput, Mismatch

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from retr.index.dense.settings import DenseSettings
-from retr.index.languages import check_language
+from retr.index.lexical.languages import check_language
 from retr.retrieval.chunking import ChunkSettings
 from retr.retrieval.errors import BadInput, unknown
 from retr.retrieval.fusion import METHODS

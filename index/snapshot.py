@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from retr.index.dense.gpu import Device
 from retr.index.dense.index import DenseIndex
-from retr.index.filtering import where_all
-from retr.index.keys import Keys
-from retr.index.leases import Lease, held, live_manifest
-from retr.index.lexical import LexicalIndex
-from retr.index.manifest import Manifest
-from retr.index.segments import OpenSegment
-from retr.index.verify import verify
+from retr.index.disk.keys import Keys
+from retr.index.disk.leases import Lease, held, live_manifest
+from retr.index.disk.manifest import Manifest
+from retr.index.disk.segments import OpenSegment
+from retr.index.disk.verify import verify
+from retr.index.filters.filtering import where_all
+from retr.index.lexical.postings import LexicalIndex
 from retr.retrieval.errors import Damaged
 from retr.retrieval.filters import parse
 from retr.retrieval.records import Document

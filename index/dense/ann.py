@@ -11,7 +11,7 @@ from retr.index.dense.engine import faiss
 from retr.index.dense.kinds import FAMILIES, Effort
 from retr.index.dense.storage import StoredVectors
 from retr.index.dense.threads import building_threads, one_thread
-from retr.index.fsio import Disk
+from retr.index.disk.fsio import Disk
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import Damaged
 

@@ -17,7 +17,7 @@ from retr.index.dense.scan import Rows, ranked, scan, score_rows, widened
 from retr.index.dense.settings import DenseSettings
 from retr.index.dense.storage import CODECS, StoredVectors, write_vectors
 from retr.index.dense.threads import cores, one_thread, spread
-from retr.index.fsio import Disk
+from retr.index.disk.fsio import Disk
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import Damaged, Mismatch
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retr.index.dense.settings import Storage
-from retr.index.fsio import Disk
+from retr.index.disk.fsio import Disk
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, Damaged
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from retr.index.dense.kinds import chosen_kind
 from retr.index.dense.parts import DensePart, write_part
 from retr.index.dense.settings import DenseSettings, Kind, Storage
-from retr.index.fsio import Disk
+from retr.index.disk.fsio import Disk
 from retr.index.tuning.candidates import Candidate, ladders
 from retr.index.tuning.points import Build, Point, Speed
 from retr.index.tuning.sampling import Questions

@@ -11,9 +11,9 @@ from retr.retrieval.version import VERSION as __version__
 if TYPE_CHECKING:
     from retr.encoders import load_encoder, load_scorer
     from retr.index.collection import Collection
-    from retr.index.creation import GivenVectors
     from retr.index.dense.settings import DenseSettings
     from retr.index.settings import CollectionSettings, SearchSettings, WriteSettings
+    from retr.index.writing.creation import GivenVectors
     from retr.opening import create, open
     from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound, RetrError
     from retr.retrieval.records import Document, Hit, Query
@@ -48,7 +48,7 @@ _HOMES = {
     "Damaged": "retr.retrieval.errors",
     "DenseSettings": "retr.index.dense.settings",
     "Document": "retr.retrieval.records",
-    "GivenVectors": "retr.index.creation",
+    "GivenVectors": "retr.index.writing.creation",
     "Hit": "retr.retrieval.records",
     "Mismatch": "retr.retrieval.errors",
     "NotFound": "retr.retrieval.errors",

@@ -17,7 +17,7 @@ from retr.cli import make_app
 from retr.cli.search import _explained
 from retr.index.collection import Collection
 from retr.index.dense.settings import Kind, Storage
-from retr.index.lock import WriterLock
+from retr.index.disk.lock import WriterLock
 
 RECORDS = [{"id": id, "text": text} for id, text in (("a", "red fish"), ("b", "blue bird"), ("c", "green frog"))]
 

@@ -32,7 +32,7 @@ def retr(folder: Path, *command: str, code: int = 0) -> subprocess.CompletedProc
 def make(folder: Path, rows: int = ROWS) -> None:
     """An index of given vectors in folder/index, and 80 queries like them in folder/queries.npy."""
     from retr.index.collection import Collection
-    from retr.index.creation import GivenVectors
+    from retr.index.writing.creation import GivenVectors
     from retr.retrieval.records import Document
 
     rng = np.random.default_rng(0)
@@ -202,7 +202,7 @@ def test_bad_input_is_one_line_before_anything_is_built(faulty: Path, options: l
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index, two that cannot be tuned, and files that are no queries."""
     from retr.index.collection import Collection
-    from retr.index.creation import GivenVectors
+    from retr.index.writing.creation import GivenVectors
     from retr.retrieval.records import Document
 
     folder = tmp_path_factory.mktemp("faulty")

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retr.index import commits, merging
 from retr.index.collection import Collection
+from retr.index.writing import commits, merging
 from retr.retrieval.embeddings import Vectors
 from retr.retrieval.records import Document
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import retr
-from retr.index.checking import check_folder
 from retr.index.collection import Collection
-from retr.index.compaction import folder_bytes
-from retr.index.lexical import passages_in
+from retr.index.disk.checking import check_folder
+from retr.index.lexical.postings import passages_in
+from retr.index.writing.compaction import folder_bytes
 from retr.retrieval.records import Document
 
 ROWS, DIM, ROUNDS = 1_500, 32, 20

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from retr.index.checking import check_folder
 from retr.index.collection import Collection
-from retr.index.compaction import folder_bytes, is_compact
 from retr.index.dense.settings import DenseSettings
-from retr.index.lexical import passages_in
+from retr.index.disk.checking import check_folder
+from retr.index.lexical.postings import passages_in
 from retr.index.settings import CollectionSettings, WriteSettings
+from retr.index.writing.compaction import folder_bytes, is_compact
 from retr.retrieval.chunking import ChunkSettings
 from retr.retrieval.errors import BadInput
 from retr.retrieval.records import Document

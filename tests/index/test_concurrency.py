@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from retr.index import checking, fsio, history, manifest, reading
 from retr.index import collection as collections
-from retr.index.checking import check_folder
+from retr.index import reading
 from retr.index.collection import Collection
-from retr.index.fsio import Disk
+from retr.index.disk import checking, fsio, history, manifest
+from retr.index.disk.checking import check_folder
+from retr.index.disk.fsio import Disk
 from retr.index.settings import WriteSettings
 from retr.retrieval.errors import Damaged, Mismatch
 from retr.retrieval.records import Document

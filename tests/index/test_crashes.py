@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from retr.index import commits
-from retr.index.checking import check_folder
 from retr.index.collection import Collection
-from retr.index.fsio import Disk
-from retr.index.history import kept_manifest
-from retr.index.pins import pins_in
+from retr.index.disk.checking import check_folder
+from retr.index.disk.fsio import Disk
+from retr.index.disk.history import kept_manifest
+from retr.index.disk.pins import pins_in
+from retr.index.disk.verify import problems
 from retr.index.settings import WriteSettings
-from retr.index.verify import problems
+from retr.index.writing import commits
 from retr.retrieval.errors import RetrError
 from retr.retrieval.records import Document
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from retr.index.checking import check_folder
 from retr.index.collection import Collection
 from retr.index.dense.settings import DenseSettings
-from retr.index.pins import pin_problems
+from retr.index.disk.checking import check_folder
+from retr.index.disk.pins import pin_problems
 from retr.index.settings import CollectionSettings
 from retr.retrieval.errors import Damaged, RetrError
 from retr.retrieval.records import Document

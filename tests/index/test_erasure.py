@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retr.index import erasure, merging
 from retr.index.collection import Collection
 from retr.index.dense.settings import DenseSettings
-from retr.index.erasure import ErasureReport, check_erased, compact_verified, probes_of, verify_erased
-from retr.index.needles import Needles, searchable, unpacked
-from retr.index.probing import ProbeSettings
+from retr.index.erasing import erasure
+from retr.index.erasing.erasure import ErasureReport, check_erased, compact_verified, probes_of, verify_erased
+from retr.index.erasing.needles import Needles, searchable, unpacked
+from retr.index.erasing.probing import ProbeSettings
 from retr.index.snapshot import open_snapshot
+from retr.index.writing import merging
 from retr.retrieval.errors import Damaged
 from retr.retrieval.records import Document
 
@@ -269,7 +270,7 @@ def test_needles_are_found_where_python_finds_them(data: bytes, strings: list[by
 
 
 def test_needles_across_blocks_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retr.index.needles._BLOCK", 64)
+    monkeypatch.setattr("retr.index.erasing.needles._BLOCK", 64)
     data = np.random.default_rng(0).integers(0, 256, 1000, np.uint8)
     strings = [data[at : at + size].tobytes() for at in range(0, 930) for size in (8, 23, 64)]
     assert Needles(strings).found_in(data).all()

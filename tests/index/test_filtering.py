@@ -20,9 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import retr
-from retr.index import filtering
-from retr.index.filtering import DocumentFilter, FilterLimits, where_all
-from retr.index.scanning import ScanLimits, Scanner, open_scanner
+from retr.index.filters import filtering
+from retr.index.filters.filtering import DocumentFilter, FilterLimits, where_all
+from retr.index.filters.scanning import ScanLimits, Scanner, open_scanner
 from retr.retrieval.errors import BadInput, Damaged
 from retr.retrieval.filters import Contains, Field, Filter, matches, parse
 from retr.retrieval.records import Document
@@ -217,7 +217,7 @@ def test_threads_share_a_segment(tmp_path: Path) -> None:
 FORK = """
 import os, sys, threading, time
 from pathlib import Path
-from retr.index.filtering import DocumentFilter
+from retr.index.filters.filtering import DocumentFilter
 from retr.retrieval.filters import parse
 segment = DocumentFilter(Path(sys.argv[1]), 5)
 once = [segment.where(parse("year = 2020")).tolist() for _ in range(2)][-1]

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import retr
-from retr.index.checking import check_folder
 from retr.index.collection import Collection
 from retr.index.dense.settings import DenseSettings
+from retr.index.disk.checking import check_folder
 from retr.index.settings import CollectionSettings
 from retr.retrieval.records import Document
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from retr.index.checking import check_folder
 from retr.index.collection import Collection
-from retr.index.formats import FORMAT
-from retr.index.history import kept_generations
+from retr.index.disk.checking import check_folder
+from retr.index.disk.formats import FORMAT
+from retr.index.disk.history import kept_generations
 from retr.retrieval.records import Document
 
 FIRST = Path(__file__).parent / "formats" / "1"

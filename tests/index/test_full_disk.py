@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from retr.index import commits, lexical
-from retr.index.checking import check_folder
 from retr.index.collection import Collection
-from retr.index.fsio import Disk
-from retr.index.manifest import read_current
+from retr.index.disk.checking import check_folder
+from retr.index.disk.fsio import Disk
+from retr.index.disk.manifest import read_current
+from retr.index.lexical import postings as lexical
 from retr.index.settings import WriteSettings
+from retr.index.writing import commits
 from retr.retrieval.records import Document
 
 BLOCK = 4096

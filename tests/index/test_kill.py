@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from retr.index.checking import check_folder
 from retr.index.collection import Collection
+from retr.index.disk.checking import check_folder
 
 GROUP = 3
 """Documents that are always written together; the version stands in each."""
@@ -25,7 +25,8 @@ import json, os, random, sys, traceback
 import duckdb, faiss, pyarrow.compute, pyarrow.parquet, semantic_text_splitter
 sys.path.insert(0, sys.argv[2])
 from conftest import WordEncoder
-from retr.index import commits, merging
+from retr.index.writing import commits
+from retr.index.writing import merging
 from retr.index.collection import Collection
 from retr.retrieval.records import Document
 

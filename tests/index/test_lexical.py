@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retr.index.fsio import Disk
-from retr.index.languages import LANGUAGES
-from retr.index.lexical import LexicalIndex, analyzer, write_generation
+from retr.index.disk.fsio import Disk
+from retr.index.lexical.languages import LANGUAGES
+from retr.index.lexical.postings import LexicalIndex, analyzer, write_generation
 from retr.retrieval.errors import BadInput, Damaged
 
 TEXTS = ["red fish", "red red bird", "blue bird sings", "a fish swims in a blue sea with a fish"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import retr
-from retr.index.fsio import Disk, FileFacts
-from retr.index.manifest import EncoderFacts, Manifest, Segment, generations_in, read_current, write_current
+from retr.index.disk.fsio import Disk, FileFacts
+from retr.index.disk.manifest import EncoderFacts, Manifest, Segment, generations_in, read_current, write_current
 from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound
 from retr.retrieval.records import Document
 

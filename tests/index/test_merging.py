@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from retr.index import merging
-from retr.index.checking import check_folder
 from retr.index.collection import Collection
-from retr.index.fsio import Disk
-from retr.index.lexical import passages_in
-from retr.index.manifest import Segment, placed
-from retr.index.merging import Job, Merged, MergeThread, Run, due, merge, swap
-from retr.index.segments import DOCUMENTS, OpenSegment
+from retr.index.disk.checking import check_folder
+from retr.index.disk.fsio import Disk
+from retr.index.disk.manifest import Segment, placed
+from retr.index.disk.segments import DOCUMENTS, OpenSegment
+from retr.index.lexical.postings import passages_in
 from retr.index.settings import WriteSettings
+from retr.index.writing import merging
+from retr.index.writing.merging import Job, Merged, MergeThread, Run, due, merge, swap
 from retr.retrieval.records import Document
 
 UNMERGED = WriteSettings(merge=False)
@@ -167,7 +167,7 @@ def test_what_is_replaced_while_merging_stays_replaced(
     tmp_path: Path, encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The merge copies the old version as living; the commits that come meanwhile have the last word."""
-    monkeypatch.setattr("retr.index.commits.SMALL_ROWS", 0)
+    monkeypatch.setattr("retr.index.writing.commits.SMALL_ROWS", 0)
     monkeypatch.setattr(merging, "FAN_OUT", 3)
     collection = Collection.create(tmp_path / "index", encoder=encoder)
     for start in (0, 10):
@@ -191,7 +191,7 @@ def test_what_is_replaced_while_merging_stays_replaced(
 def test_readers_search_while_a_merge_is_under_way(
     tmp_path: Path, encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retr.index.commits.SMALL_ROWS", 0)
+    monkeypatch.setattr("retr.index.writing.commits.SMALL_ROWS", 0)
     seen: list[tuple[int, str]] = []
 
     def act() -> None:
@@ -221,7 +221,7 @@ class Full(Disk):
 def test_a_merge_without_room_is_a_problem_and_no_loss(
     tmp_path: Path, encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retr.index.commits.SMALL_ROWS", 0)
+    monkeypatch.setattr("retr.index.writing.commits.SMALL_ROWS", 0)
     monkeypatch.setattr(merging, "FAN_OUT", 3)
     disk = Full("segments")
     collection = Collection.create(tmp_path / "index", encoder=encoder, disk=disk)
@@ -249,7 +249,7 @@ def test_what_goes_wrong_in_a_merge_is_raised_by_its_result(tmp_path: Path, coll
 def test_postings_are_made_anew_when_most_of_them_are_dead(
     collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retr.index.renewal.DEAD_PASSAGES", 10)
+    monkeypatch.setattr("retr.index.writing.renewal.DEAD_PASSAGES", 10)
     collection.add(documents(0, 40))
     collection.delete([f"d{n}" for n in range(19)])
     assert passages_in(collection.folder / collection.manifest.lexical_folder) == (40, 19)
@@ -267,7 +267,7 @@ def test_postings_without_room_stay_as_they_are(tmp_path: Path, encoder: Any, mo
     collection = Collection.create(tmp_path / "index", encoder=encoder, disk=disk)
     collection.add(documents(0, 40))
     collection.delete([f"d{n}" for n in range(30)])
-    monkeypatch.setattr("retr.index.renewal.DEAD_PASSAGES", 10)
+    monkeypatch.setattr("retr.index.writing.renewal.DEAD_PASSAGES", 10)
     original = disk.make_folder
 
     def second_time(path: Path) -> None:
@@ -282,6 +282,6 @@ def test_postings_without_room_stay_as_they_are(tmp_path: Path, encoder: Any, mo
     assert check_folder(collection.folder, load=None).problems == []
     disk.armed = False
     monkeypatch.undo()
-    monkeypatch.setattr("retr.index.renewal.DEAD_PASSAGES", 10)
+    monkeypatch.setattr("retr.index.writing.renewal.DEAD_PASSAGES", 10)
     assert collection.add(documents(41, 42)).problems == []
     assert passages_in(collection.folder / collection.manifest.lexical_folder) == (12, 0)

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from retr.index.collection import Collection
-from retr.index.fsio import Disk
-from retr.index.history import kept_manifest
-from retr.index.pins import pins_in
-from retr.index.verify import problems
+from retr.index.disk.fsio import Disk
+from retr.index.disk.history import kept_manifest
+from retr.index.disk.pins import pins_in
+from retr.index.disk.verify import problems
 from retr.retrieval.errors import RetrError
 
 Story = Callable[[Collection], Iterator[Any]]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from retr.index.collection import Collection
-from retr.index.compaction import folder_bytes
-from retr.index.manifest import generations_in
+from retr.index.disk.manifest import generations_in
+from retr.index.writing.compaction import folder_bytes
 from retr.retrieval.records import Document
 
 Open = Callable[[], Collection]

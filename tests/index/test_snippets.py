@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retr.index.lexical import analyzer
-from retr.index.snippets import matched_words, snippet
+from retr.index.lexical.postings import analyzer
+from retr.index.lexical.snippets import matched_words, snippet
 
 ENGLISH = analyzer("english")
 

@@ -19,13 +19,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, precondition, rule
 
-from retr.index.checking import check_folder
 from retr.index.collection import Collection
 from retr.index.dense.settings import DenseSettings
 from retr.index.dense.storage import CODECS
-from retr.index.erasure import compact_verified
-from retr.index.fsio import Disk
-from retr.index.history import kept_generations
+from retr.index.disk.checking import check_folder
+from retr.index.disk.fsio import Disk
+from retr.index.disk.history import kept_generations
+from retr.index.erasing.erasure import compact_verified
 from retr.index.settings import CollectionSettings, SearchSettings, WriteSettings
 from retr.retrieval.chunking import Chunker, ChunkSettings
 from retr.retrieval.embeddings import Vectors
@@ -37,13 +37,13 @@ WORDS = [f"{first}{second}" for first in "bcdfg" for second in ("ad", "im", "on"
 CHUNKS = ChunkSettings(max_tokens=8, overlap=0)
 FILTERS = ["n >= 2", "tag = 'red'", "tag is null", "not n in (0, 1)", "'x' in marks", "n < 3 and tag != 'red'", "n = 9"]
 PATCHES = {
-    "retr.index.merging.SMALLEST_ROWS": 4,
-    "retr.index.merging.FAN_OUT": 2,
-    "retr.index.merging.DEAD_DOCUMENTS": 3,
-    "retr.index.commits.SMALL_ROWS": 6,
+    "retr.index.writing.merging.SMALLEST_ROWS": 4,
+    "retr.index.writing.merging.FAN_OUT": 2,
+    "retr.index.writing.merging.DEAD_DOCUMENTS": 3,
+    "retr.index.writing.commits.SMALL_ROWS": 6,
     "retr.index.dense.kinds.TRAINABLE": 16,
-    "retr.index.lexical._FEW_ROWS": 4,
-    "retr.index.renewal.DEAD_PASSAGES": 5,
+    "retr.index.lexical.postings._FEW_ROWS": 4,
+    "retr.index.writing.renewal.DEAD_PASSAGES": 5,
 }
 
 ids = st.sampled_from([f"d{number}" for number in range(24)])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from retr.index.dense.parts import DensePart, write_part
 from retr.index.dense.settings import DenseSettings
-from retr.index.fsio import Disk
+from retr.index.disk.fsio import Disk
 
 DIM = 32
 ROWS = 3_000

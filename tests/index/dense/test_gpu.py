@@ -11,7 +11,7 @@ from retr.index.dense.gpu import MOST_CANDIDATES, Device, Moved, gpus_here, move
 from retr.index.dense.index import DenseIndex
 from retr.index.dense.parts import DensePart, write_part
 from retr.index.dense.settings import DenseSettings
-from retr.index.fsio import Disk
+from retr.index.disk.fsio import Disk
 from retr.retrieval.embeddings import Vectors
 from retr.retrieval.errors import BadInput
 

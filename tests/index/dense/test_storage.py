@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from retr.index.dense.storage import CODECS, DENSE, SCALES, StoredVectors, write_vectors
-from retr.index.fsio import Disk
+from retr.index.disk.fsio import Disk
 from retr.retrieval.errors import BadInput, Damaged
 
 from .conftest import STORAGES, clustered

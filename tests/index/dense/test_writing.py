@@ -15,7 +15,7 @@ from retr.index.dense import kinds
 from retr.index.dense.ann import ANN
 from retr.index.dense.parts import DensePart, write_part
 from retr.index.dense.settings import DenseSettings
-from retr.index.fsio import Disk
+from retr.index.disk.fsio import Disk
 from retr.retrieval.errors import Damaged, Mismatch
 
 from .conftest import DIM, KINDS, ROWS, STORAGES, Build, all_vectors, clustered, reopened, write

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from retr.index.collection import Collection
-from retr.index.creation import GivenVectors
+from retr.index.writing.creation import GivenVectors
 from retr.retrieval.records import Document
 
 ROWS, DIM = 2_500, 32

@@ -10,7 +10,7 @@ import pytest
 
 from retr.index.collection import Collection
 from retr.index.dense.settings import DenseSettings
-from retr.index.lock import WriterLock
+from retr.index.disk.lock import WriterLock
 from retr.index.settings import CollectionSettings
 from retr.index.tuning.applying import ServedCheck, apply
 from retr.index.tuning.candidates import Candidate

@@ -9,7 +9,7 @@ import pytest
 from retr.index.dense.kinds import FAMILIES
 from retr.index.dense.parts import write_part
 from retr.index.dense.settings import DenseSettings, Kind
-from retr.index.fsio import Disk
+from retr.index.disk.fsio import Disk
 from retr.index.tuning.candidates import REFINES, Candidate, ladders
 from retr.index.tuning.settings import KINDS, TuneSettings
 from retr.retrieval.errors import BadInput, NotFound, RetrError

@@ -19,8 +19,8 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.columns import Column, Leaf, Source
-from retr.index.scanning import ScanLimits, Scanner, TooLarge, open_scanner
+from retr.index.filters.columns import Column, Leaf, Source
+from retr.index.filters.scanning import ScanLimits, Scanner, TooLarge, open_scanner
 from retr.retrieval.filters import And, Contains, Filter, Like, Not, Or
 
 _MOST_ASKED = 1024

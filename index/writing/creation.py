@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from retr.index.dense.settings import DenseSettings
-from retr.index.manifest import EncoderFacts
+from retr.index.disk.manifest import EncoderFacts
 from retr.retrieval.chunking import Chunker, ChunkSettings
 from retr.retrieval.embeddings import Vectors
 from retr.retrieval.errors import BadInput

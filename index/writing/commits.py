@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from retr.index.batch import Batch
-from retr.index.fsio import Disk
-from retr.index.generations import Changes, clear_leftover, collect_garbage, commit_generation
-from retr.index.merging import SMALL_ROWS, Job, Merged, MergeThread, Run, due, merge, swap
-from retr.index.renewal import living_texts, renewal_due
+from retr.index.disk.fsio import Disk
 from retr.index.snapshot import Snapshot
+from retr.index.writing.batch import Batch
+from retr.index.writing.generations import Changes, clear_leftover, collect_garbage, commit_generation
+from retr.index.writing.merging import SMALL_ROWS, Job, Merged, MergeThread, Run, due, merge, swap
+from retr.index.writing.renewal import living_texts, renewal_due
 
 
 class Commits:

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from retr.index.dense.settings import DenseSettings
-from retr.index.fsio import Disk
-from retr.index.generations import Changes, clear_leftover, commit_generation
-from retr.index.lexical import passages_in
-from retr.index.manifest import Manifest, placed
-from retr.index.merging import Job, Report, Run, in_silence, merge
-from retr.index.renewal import living_texts
+from retr.index.disk.fsio import Disk
+from retr.index.disk.manifest import Manifest, placed
+from retr.index.lexical.postings import passages_in
 from retr.index.snapshot import Snapshot
+from retr.index.writing.generations import Changes, clear_leftover, commit_generation
+from retr.index.writing.merging import Job, Report, Run, in_silence, merge
+from retr.index.writing.renewal import living_texts
 
 _TOLD_EVERY = 1000
 

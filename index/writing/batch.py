@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retr.index.disk.manifest import EncoderFacts
+from retr.index.disk.segments import Entry, to_json
 from retr.index.exact import single
-from retr.index.manifest import EncoderFacts
-from retr.index.segments import Entry, to_json
 from retr.retrieval.embeddings import Embeddings, Vectors, check_finite
 from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.protocols import Encoder

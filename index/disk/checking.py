@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from retr.index.creation import GOLDEN_TEXT, given
-from retr.index.leases import held
-from retr.index.pins import pin_problems
+from retr.index.disk.leases import held
+from retr.index.disk.pins import pin_problems
+from retr.index.disk.verify import problems
 from retr.index.snapshot import Snapshot
-from retr.index.verify import problems
+from retr.index.writing.creation import GOLDEN_TEXT, given
 from retr.retrieval.embeddings import Vectors
 from retr.retrieval.errors import RetrError
 from retr.retrieval.protocols import Encoder

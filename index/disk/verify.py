@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from retr.index.fsio import FileFacts
-from retr.index.manifest import Manifest
+from retr.index.disk.fsio import FileFacts
+from retr.index.disk.manifest import Manifest
 from retr.retrieval.errors import Damaged
 from retr.retrieval.stamps import Stamps
 

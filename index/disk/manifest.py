@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from retr.index.dense.settings import DenseSettings
-from retr.index.formats import FORMAT, to_current
-from retr.index.fsio import Disk, FileFacts
+from retr.index.disk.formats import FORMAT, to_current
+from retr.index.disk.fsio import Disk, FileFacts
 from retr.retrieval.errors import BadInput, Damaged, NotFound
 
 CURRENT = "CURRENT"

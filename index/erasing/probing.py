@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from retr.index.dense.settings import Storage
 from retr.index.dense.storage import CODECS
-from retr.index.leases import Lease
-from retr.index.lexical import analyzer
-from retr.index.manifest import generations_in, manifest_name, read_manifest
-from retr.index.needles import LONGEST, Bytes, Needles, joined, searchable
-from retr.index.remnants import lexical_folders, terms_in, unused_terms
-from retr.index.segments import CONTENT, OpenSegment, document_schema
+from retr.index.disk.leases import Lease
+from retr.index.disk.manifest import generations_in, manifest_name, read_manifest
+from retr.index.disk.segments import CONTENT, OpenSegment, document_schema
+from retr.index.erasing.needles import LONGEST, Bytes, Needles, joined, searchable
+from retr.index.erasing.remnants import lexical_folders, terms_in, unused_terms
+from retr.index.lexical.postings import analyzer
 from retr.index.snapshot import Snapshot
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, RetrError

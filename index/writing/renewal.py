@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.batch import encoded_texts
-from retr.index.lexical import passages_in
-from retr.index.manifest import Manifest, Segment
-from retr.index.segments import OpenSegment
+from retr.index.disk.manifest import Manifest, Segment
+from retr.index.disk.segments import OpenSegment
+from retr.index.lexical.postings import passages_in
+from retr.index.writing.batch import encoded_texts
 from retr.retrieval.records import Document
 
 DEAD_SHARE, DEAD_PASSAGES = 0.5, 1000

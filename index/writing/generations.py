@@ -19,11 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.batch import Batch, encoded_texts
-from retr.index.fsio import Disk, FileFacts, facts_of
-from retr.index.leases import unread
-from retr.index.lexical import write_generation
-from retr.index.manifest import (
+from retr.index.disk.fsio import Disk, FileFacts, facts_of
+from retr.index.disk.leases import unread
+from retr.index.disk.manifest import (
     CURRENT,
     Manifest,
     Segment,
@@ -34,8 +32,10 @@ from retr.index.manifest import (
     read_manifest,
     write_current,
 )
-from retr.index.pins import pinned_generations
-from retr.index.segments import SegmentWriter, document_tables, passages_of
+from retr.index.disk.pins import pinned_generations
+from retr.index.disk.segments import SegmentWriter, document_tables, passages_of
+from retr.index.lexical.postings import write_generation
+from retr.index.writing.batch import Batch, encoded_texts
 from retr.retrieval.errors import RetrError
 from retr.retrieval.version import VERSION
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.segments import OpenSegment
+from retr.index.disk.segments import OpenSegment
 
 
 class Keys:

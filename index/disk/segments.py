@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from retr.index.dense.parts import DensePart, write_part
 from retr.index.dense.settings import DenseSettings
-from retr.index.filtering import DocumentFilter
-from retr.index.fsio import Disk, facts_of
-from retr.index.manifest import Segment
-from retr.index.rowgroups import RowGroups
+from retr.index.disk.fsio import Disk, facts_of
+from retr.index.disk.manifest import Segment
+from retr.index.disk.rowgroups import RowGroups
+from retr.index.filters.filtering import DocumentFilter
 from retr.retrieval.errors import Damaged
 from retr.retrieval.records import Document
 

@@ -8,14 +8,14 @@ import numpy as np
 import tantivy
 
 from retr.index.dense.ann import ANN, open_ann
-from retr.index.leases import unread
-from retr.index.lexical import passages_in
-from retr.index.manifest import CURRENT, Manifest, generations_in, manifest_name, read_current, read_manifest
-from retr.index.pins import FOLDER as SNAPSHOTS
-from retr.index.pins import pins_in
-from retr.index.segments import DOCUMENTS
+from retr.index.disk.leases import unread
+from retr.index.disk.manifest import CURRENT, Manifest, generations_in, manifest_name, read_current, read_manifest
+from retr.index.disk.pins import FOLDER as SNAPSHOTS
+from retr.index.disk.pins import pins_in
+from retr.index.disk.segments import DOCUMENTS
+from retr.index.disk.verify import problems
+from retr.index.lexical.postings import passages_in
 from retr.index.snapshot import Snapshot
-from retr.index.verify import problems
 from retr.retrieval.errors import RetrError
 
 _OURS = ("segments/", "lexical/", "deletes/", "manifest-")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from retr.index.manifest import CURRENT, Manifest, read_current
+from retr.index.disk.manifest import CURRENT, Manifest, read_current
 from retr.retrieval.errors import Damaged
 
 _TRIES = 20

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.batch import Batch, check_document, hashes, where_from
-from retr.index.commits import Commits
-from retr.index.fsio import Disk
-from retr.index.known import Known
-from retr.index.segments import Entry, to_json
+from retr.index.disk.fsio import Disk
+from retr.index.disk.segments import Entry, to_json
 from retr.index.settings import WriteSettings
 from retr.index.snapshot import Snapshot
+from retr.index.writing.batch import Batch, check_document, hashes, where_from
+from retr.index.writing.commits import Commits
+from retr.index.writing.known import Known
 from retr.retrieval.chunking import Chunker
 from retr.retrieval.errors import BadInput
 from retr.retrieval.protocols import Encoder

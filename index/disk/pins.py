@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from retr.index.fsio import Disk
-from retr.index.manifest import Manifest, manifest_name, read_manifest
-from retr.index.verify import problems
+from retr.index.disk.fsio import Disk
+from retr.index.disk.manifest import Manifest, manifest_name, read_manifest
+from retr.index.disk.verify import problems
 from retr.retrieval.errors import BadInput, Damaged, NotFound, unknown
 
 FOLDER = "snapshots"

@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retr.index.collection import Collection
-from retr.index.compaction import CompactReport
 from retr.index.dense.settings import DenseSettings
-from retr.index.merging import Report, in_silence
-from retr.index.needles import Bytes, Needles, unpacked
-from retr.index.probing import Probe, Probes, probes_of
-from retr.index.remnants import files_in, lexical_folders, structural, terms_in
+from retr.index.erasing.needles import Bytes, Needles, unpacked
+from retr.index.erasing.probing import Probe, Probes, probes_of
+from retr.index.erasing.remnants import files_in, lexical_folders, structural, terms_in
 from retr.index.snapshot import open_snapshot
+from retr.index.writing.compaction import CompactReport
+from retr.index.writing.merging import Report, in_silence
 from retr.retrieval.errors import Damaged
 
 __all__ = ["ErasureReport", "Probe", "Probes", "compact_verified", "probes_of", "verify_erased"]

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from retr.index.fsio import Disk, FileFacts, facts_of, make_durable_folder
-from retr.index.leases import Lease, held, live_manifest
-from retr.index.manifest import (
+from retr.index.disk.fsio import Disk, FileFacts, facts_of, make_durable_folder
+from retr.index.disk.leases import Lease, held, live_manifest
+from retr.index.disk.manifest import (
     Manifest,
     check_new_folder,
     generations_in,
@@ -17,8 +17,8 @@ from retr.index.manifest import (
     read_manifest,
     write_current,
 )
-from retr.index.pins import find, pins_in
-from retr.index.verify import problems
+from retr.index.disk.pins import find, pins_in
+from retr.index.disk.verify import problems
 from retr.retrieval.errors import BadInput, Damaged, NotFound
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.columns import KINDS, Column, Source, Texts
+from retr.index.filters.columns import KINDS, Column, Source, Texts
 from retr.retrieval.errors import BadInput, Damaged
 from retr.retrieval.filters import Filter, to_sql
 

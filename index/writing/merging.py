@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.fsio import Disk
-from retr.index.manifest import Manifest, Segment, placed
-from retr.index.segments import OpenSegment, SegmentWriter
+from retr.index.disk.fsio import Disk
+from retr.index.disk.manifest import Manifest, Segment, placed
+from retr.index.disk.segments import OpenSegment, SegmentWriter
 
 FAN_OUT = 4
 SMALLEST_ROWS = 1024

@@ -18,8 +18,8 @@ import numpy as np
 import tantivy
 from numpy.typing import NDArray
 
-from retr.index.fsio import Disk
-from retr.index.languages import STOPWORDS, check_language
+from retr.index.disk.fsio import Disk
+from retr.index.lexical.languages import STOPWORDS, check_language
 from retr.retrieval.errors import Damaged
 
 ANALYZER = "retr"

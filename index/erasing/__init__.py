@@ -1,0 +1,1 @@
+"""The proof that what was deleted is in no file."""

@@ -1,0 +1,1 @@
+"""Changing a collection: documents in and out, commits, merging, compaction."""
