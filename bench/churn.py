@@ -11,7 +11,7 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import recording
 from numpy.typing import NDArray
+from tables import Table
+from tables import number as shown
 
 import retr
 from retr.index.erasing.erasure import compact_verified
@@ -74,7 +76,7 @@ def main() -> None:
         "args": recording.plain(vars(args)),
         "machine": before,
         "machine_after": recording.machine(),
-        "versions": recording.versions(sys.executable, recording.retr_packages()),
+        "versions": {"retr": recording.versions(sys.executable, recording.retr_packages())},
         "documents": args.documents,
         "documents_left": len(numbers),
         "dim": pool.vectors.shape[1],
@@ -83,8 +85,46 @@ def main() -> None:
         **end,
         "compacted_of_fresh": end["compacted_mib"] * MEBI / fresh,
     }
-    print({name: result[name] for name in ("fresh_mib", "compacted_of_fresh", *end)})
+    result |= {"tables": [tabulate(result).json()], "caption": caption(result)}
+    print(tabulate(result).markdown(), result["caption"], sep="\n\n")
     print(recording.record("churn", result, folder=args.results))
+
+
+def tabulate(result: Mapping[str, Any]) -> Table:
+    """Size and state after some of the rounds, and after the compaction."""
+    rounds = result["rounds"]
+    rows = [
+        [
+            f"after round {one['round']}",
+            shown(one["mib"]),
+            shown(one["of_fresh"], 3),
+            str(len(one["segments"])),
+            shown(one["delete_seconds"], 1),
+            shown(one["add_seconds"], 1),
+        ]
+        for one in rounds
+        if one["round"] in (1, 5, 10, 15, len(rounds))
+    ]
+    compacted = [shown(result["compacted_mib"]), shown(result["compacted_of_fresh"], 3), "-", "-", "-"]
+    return Table(
+        ["folder", "MiB", "× fresh", "segments", "delete, s", "add, s"],
+        [*rows, ["compacted", *compacted], ["fresh", shown(result["fresh_mib"]), "1.000", "-", "-", "-"]],
+    )
+
+
+def caption(result: Mapping[str, Any]) -> str:
+    """What was done, what was proved, and on which machine."""
+    proof, found = result["proof"], result["recall_at_10"]
+    largest = max(one["of_fresh"] for one in result["rounds"])
+    did = f"{result['documents']:,} documents of {result['dim']} numbers, {len(result['rounds'])} rounds; the largest"
+    pieces, seconds = sum(proof["probes"].values()), result["compact_and_prove_seconds"]
+    return (
+        f"{did} folder was {largest:.3f} times a fresh one. Then {proof['deleted_documents']:,} documents were deleted "
+        f"for good: compacting and proving took {seconds:.1f} s; {pieces:,} pieces of {proof['sampled']:,} of them were "
+        f"looked for in {proof['searched_mib']:.0f} MiB, {proof['found']} found. Recall@10 {found['churned']:.4f} before "
+        f"the compaction, {found['compacted']:.4f} after it. {result['machine']['cpu']}, {result['machine']['cores']} "
+        f"cores; load {result['machine']['load_1_minute']} before, {result['machine_after']['load_1_minute']} after."
+    )
 
 
 def arguments() -> argparse.Namespace:
