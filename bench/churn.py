@@ -118,12 +118,13 @@ def caption(result: Mapping[str, Any]) -> str:
     largest = max(one["of_fresh"] for one in result["rounds"])
     did = f"{result['documents']:,} documents of {result['dim']} numbers, {len(result['rounds'])} rounds; the largest"
     pieces, seconds = sum(proof["probes"].values()), result["compact_and_prove_seconds"]
+    recall = f"{found['churned']:.4f} before the compaction, {found['compacted']:.4f} after it"
     return (
         f"{did} folder was {largest:.3f} times a fresh one. Then {proof['deleted_documents']:,} documents were deleted "
-        f"for good: compacting and proving took {seconds:.1f} s; {pieces:,} pieces of {proof['sampled']:,} of them were "
-        f"looked for in {proof['searched_mib']:.0f} MiB, {proof['found']} found. Recall@10 {found['churned']:.4f} before "
-        f"the compaction, {found['compacted']:.4f} after it. {result['machine']['cpu']}, {result['machine']['cores']} "
-        f"cores; load {result['machine']['load_1_minute']} before, {result['machine_after']['load_1_minute']} after."
+        f"for good: compacting and proving took {seconds:.1f} s; {pieces:,} pieces of {proof['sampled']:,} of them "
+        f"were looked for in {proof['searched_mib']:.0f} MiB, {proof['found']} found. Recall@10 {recall}. "
+        f"{result['machine']['cpu']}, {result['machine']['cores']} cores; load {result['machine']['load_1_minute']} "
+        f"before, {result['machine_after']['load_1_minute']} after."
     )
 
 
