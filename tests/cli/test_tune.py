@@ -229,6 +229,8 @@ def test_an_ended_run_leaves_no_folder_and_the_index_as_it_was(kept: Path, numbe
         env={**os.environ, "RETR_CACHE_DIR": str(kept / "cache")},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # A shell that runs tests in the background has them ignore Ctrl-C, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for _ in range(600):
         if any("-tune-" in name for name in beside(kept)):
