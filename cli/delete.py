@@ -17,7 +17,9 @@ def delete(
     json: JsonOption = False,
 ) -> None:
     """Delete documents by id or by a filter. From this moment no search finds them; `retr compact` erases them."""
-    from retr.cli.output import emit_json, print_line
+    import warnings
+
+    from retr.cli.output import emit_json, print_line, warn
     from retr.opening import open
     from retr.retrieval.errors import BadInput
 
@@ -29,7 +31,11 @@ def delete(
         chosen += [line for line in ids_file.read_text(encoding="utf-8").splitlines() if line]
     if where is not None:
         chosen += collection.ids(where)
-    removed = collection.delete(chosen, wait_seconds=seconds)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RuntimeWarning)
+        removed = collection.delete(chosen, wait_seconds=seconds)
+    for one in caught:
+        warn(str(one.message))
     if json:
         emit_json({"deleted": removed, "documents": len(collection), "generation": collection.manifest.generation})
     else:

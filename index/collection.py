@@ -1,5 +1,6 @@
 """Collection: documents, their vectors and their postings in one folder, bound to the encoder they were made with."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -115,17 +116,20 @@ class Collection(Reading):
     def delete(self, ids: Iterable[str], *, wait_seconds: float = 0.0) -> int:
         """Remove documents by id; says how many there were. They are found no more from the next generation on.
 
-        Their texts and vectors stay in the files until they are merged away or `compact` is called.
+        Their texts and vectors stay in the files until they are merged away or `compact` is called. A merge that this
+        sets off and that fails, such as on a full disk, undoes nothing and is a RuntimeWarning.
         """
         chosen = check_ids(ids)
         with self._writing(wait_seconds):
             writer = self._writer(WriteSettings())
             try:
                 removed = writer.delete(chosen)
-                writer.finish()
+                report = writer.finish()
             finally:
                 writer.close()
         self.refresh()
+        for problem in report.problems:
+            warnings.warn(problem, RuntimeWarning, stacklevel=2)
         return removed
 
     def compact(

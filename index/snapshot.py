@@ -131,11 +131,8 @@ class Snapshot:
 
     def ids_of(self, numbers: Sequence[int]) -> list[str]:
         """The ids of documents, in the order given."""
-        places = [bisect_right(self._first_documents, number) - 1 for number in numbers]
-        return [
-            self.segments[at].ids[number - self._first_documents[at]].as_py()
-            for at, number in zip(places, numbers, strict=True)
-        ]
+        places = [self._home(number) for number in numbers]
+        return [self.segments[at].ids[local].as_py() for at, local in places]
 
     def numbers_of(self, ids: Iterable[str]) -> dict[str, int]:
         """The numbers of those living documents that have one of these ids."""
@@ -163,9 +160,14 @@ class Snapshot:
     def _by_segment(self, numbers: Iterable[int]) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {}
         for number in set(numbers):
-            at = bisect_right(self._first_documents, number) - 1
-            found.setdefault(at, []).append(number - self._first_documents[at])
+            at, local = self._home(number)
+            found.setdefault(at, []).append(local)
         return found
+
+    def _home(self, number: int) -> tuple[int, int]:
+        """The place of a document's segment among the segments, and its number in there."""
+        at = bisect_right(self._first_documents, number) - 1
+        return at, number - self._first_documents[at]
 
     def places(self, rows: Sequence[int]) -> list[Place]:
         """Where the rows' texts stand, in the order given."""
@@ -183,14 +185,14 @@ class Snapshot:
 
     def rows_of(self, number: int) -> NDArray[np.int64]:
         """The rows of a document's passages."""
-        segment = self.segments[bisect_right(self._first_documents, number) - 1]
-        start, end = segment.rows_of(number - segment.facts.first_document)
-        return np.arange(start, end, dtype=np.int64) + segment.facts.first_row
+        at, local = self._home(number)
+        start, end = self.segments[at].rows_of(local)
+        return np.arange(start, end, dtype=np.int64) + self._first_rows[at]
 
     def hashes_of(self, number: int) -> tuple[bytes, bytes]:
         """(text hash, record hash) of a document."""
-        at = bisect_right(self._first_documents, number) - 1
-        return self.segments[at].hashes_of(number - self._first_documents[at])
+        at, local = self._home(number)
+        return self.segments[at].hashes_of(local)
 
 
 def _opened(folder: Path, manifest: Manifest, before: Snapshot | None) -> list[OpenSegment]:

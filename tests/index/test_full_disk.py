@@ -222,3 +222,26 @@ def test_a_merge_that_is_made_but_cannot_be_committed_is_a_problem_and_no_error(
     assert collection.add([Document("d3", "text 3")]).problems == []
     assert len(collection.manifest.segments) < 3
     assert check_folder(collection.folder, load=None).problems == []
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_merge_that_a_deletion_sets_off_and_that_does_not_fit_is_a_warning(
+    quick: Path, encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection = Collection.create(quick / "index", encoder=encoder)
+    settings = WriteSettings(merge=False)
+    for step in range(4):
+        collection.add([Document(f"d{step}", f"text {step}")], settings=settings)
+    real = Disk.write
+
+    def write(disk: Disk, path: Path, data: bytes) -> None:
+        if path.name == "dense.npy":  # Only a merge writes vectors here.
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        real(disk, path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Disk, "write", write)
+        with pytest.warns(RuntimeWarning, match="could not be merged"):
+            assert collection.delete(["d0"]) == 1
+    assert collection.ids() == ["d1", "d2", "d3"]
+    assert check_folder(collection.folder, load=None).problems == []
