@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from retr.encoders.folder import Dense, ModelFolder, read_folder, reading
-from retr.encoders.folder_hashes import hashes
-from retr.encoders.graph import BUILDER
+from retr.encoders.graphs.transformer import BUILDER
 from retr.encoders.models import MODELS
-from retr.encoders.network import Network
-from retr.encoders.pooling import pool, unit
-from retr.encoders.session import equal_lengths, on_all_cores
-from retr.encoders.tokenizing import check_list, read_tokenizer, token_ids
+from retr.encoders.reading.folder import Dense, ModelFolder, read_folder, reading
+from retr.encoders.reading.hashes import hashes
+from retr.encoders.reading.tokenizing import check_list, read_tokenizer, token_ids
+from retr.encoders.running.network import Network
+from retr.encoders.running.pooling import pool, unit
+from retr.encoders.running.session import equal_lengths, on_all_cores
 from retr.retrieval.embeddings import Floats, Vectors
 from retr.retrieval.errors import BadInput, RetrError, unknown
 from retr.retrieval.protocols import Similarity
@@ -94,7 +94,8 @@ class BiEncoder:
 
 def load(source: str) -> BiEncoder:
     """The encoder of a model that comes with the package, of a folder, or of a hub name `organisation/name`."""
-    from retr.encoders import hub, minilm
+    from retr.encoders import minilm
+    from retr.encoders.reading import hub
 
     if source in MODELS:
         return minilm.load(MODELS[source])
@@ -113,7 +114,7 @@ def load(source: str) -> BiEncoder:
 
 def load_folder(path: Path, name: str = "") -> BiEncoder:
     """The encoder of a sentence-transformers folder, in float32."""
-    from retr.encoders.opening import open_network
+    from retr.encoders.running.opening import open_network
 
     folder = read_folder(path)
     tokenizer, tokenizer_hash = read_tokenizer(path, folder.max_tokens, lowercase=folder.lowercase)

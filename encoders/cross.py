@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from retr.encoders.families import Head
-from retr.encoders.folder import max_tokens, onnx_file, read_json, reading
-from retr.encoders.folder_hashes import hashes
-from retr.encoders.graph import BUILDER
-from retr.encoders.network import Network
-from retr.encoders.session import Ids, equal_lengths, on_all_cores
-from retr.encoders.tokenizing import check_list, read_tokenizer, tokenize
+from retr.encoders.graphs.transformer import BUILDER
+from retr.encoders.reading.families import Head
+from retr.encoders.reading.folder import max_tokens, onnx_file, read_json, reading
+from retr.encoders.reading.hashes import hashes
+from retr.encoders.reading.tokenizing import check_list, read_tokenizer, tokenize
+from retr.encoders.running.network import Network
+from retr.encoders.running.session import Ids, equal_lengths, on_all_cores
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, NotFound
 
@@ -70,7 +70,7 @@ class CrossEncoder:
 
 def load(source: str) -> CrossEncoder:
     """The scorer of a folder, or of a hub name `organisation/name`."""
-    from retr.encoders import hub
+    from retr.encoders.reading import hub
 
     path = Path(source).expanduser()
     if path.is_dir():
@@ -87,7 +87,7 @@ def load(source: str) -> CrossEncoder:
 
 def load_folder(path: Path, name: str = "") -> CrossEncoder:
     """The cross-encoder of a folder: safetensors of BERT's family, an ONNX file, or what torch can load."""
-    from retr.encoders.opening import open_network
+    from retr.encoders.running.opening import open_network
 
     config = read_json(path / "config.json", missing={} if onnx_file(path) else None)
     settings = read_json(path / "sentence_bert_config.json", missing={})

@@ -6,13 +6,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from retr.encoders.bi import BiEncoder
-from retr.encoders.graph import BUILDER, build
-from retr.encoders.linears import int8_kind
+from retr.encoders.graphs.linears import int8_kind
+from retr.encoders.graphs.transformer import BUILDER, build
+from retr.encoders.graphs.wire import Array, read_tensors
 from retr.encoders.models import Model
-from retr.encoders.network import ONE_TEXT, open_built
-from retr.encoders.onnx_wire import Array, read_tensors
-from retr.encoders.tokenizing import VOCABULARIES, bert_tokenizer
-from retr.encoders.weights import Layer, Linear, Norm, Table, Transformer
+from retr.encoders.reading.tokenizing import VOCABULARIES, bert_tokenizer
+from retr.encoders.reading.weights import Layer, Linear, Norm, Table, Transformer
+from retr.encoders.running.network import ONE_TEXT, open_built
 from retr.retrieval.errors import Damaged
 from retr.retrieval.stamps import sha256_of
 

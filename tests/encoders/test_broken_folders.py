@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from retr.encoders import load_encoder
-from retr.encoders.safetensors_file import read_safetensors
+from retr.encoders.reading.safetensors_file import read_safetensors
 from retr.retrieval.errors import BadInput, Damaged, NotFound, RetrError
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from retr.encoders import DEFAULT_MODEL, MODELS, load_encoder, minilm
-from retr.encoders.graph import build
-from retr.encoders.linears import int8_kind
-from retr.encoders.network import ONE_TEXT, open_built
-from retr.encoders.onnx_wire import read_tensors
-from retr.encoders.tokenizing import VOCABULARIES, bert_tokenizer
+from retr.encoders.graphs.linears import int8_kind
+from retr.encoders.graphs.transformer import build
+from retr.encoders.graphs.wire import read_tensors
+from retr.encoders.reading.tokenizing import VOCABULARIES, bert_tokenizer
+from retr.encoders.running.network import ONE_TEXT, open_built
 from retr.retrieval.errors import Damaged, NotFound
 
 MODEL = MODELS[DEFAULT_MODEL]

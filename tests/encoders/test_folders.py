@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retr.encoders import hub, load_encoder, load_scorer, onnx_wire, opening
-from retr.encoders.families import read_transformer
-from retr.encoders.graph import build
-from retr.encoders.safetensors_file import read_safetensors
+from retr.encoders import load_encoder, load_scorer
+from retr.encoders.graphs import wire
+from retr.encoders.graphs.transformer import build
+from retr.encoders.reading import hub
+from retr.encoders.reading.families import read_transformer
+from retr.encoders.reading.safetensors_file import read_safetensors
+from retr.encoders.running import opening
 from retr.retrieval.errors import BadInput, Damaged, NotFound
 
 TEXTS = ["the red fish swims", "", "a stone falls from the sky"]
@@ -46,16 +49,16 @@ def test_a_built_file_satisfies_the_onnx_checker(make_bi: Any) -> None:
 def test_large_constants_lie_beside_the_file_and_count(make_bi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_bi(seed=1)
     expected = load_encoder(str(path)).encode_documents(TEXTS).values
-    monkeypatch.setattr("retr.encoders.onnx_graph.INLINE_BYTES", 64)
+    monkeypatch.setattr("retr.encoders.graphs.graph.INLINE_BYTES", 64)
     np.testing.assert_array_equal(load_encoder(str(path)).encode_documents(TEXTS).values, expected)
 
 
 @pytest.mark.parametrize("place", ["../secret.bin", "/etc/hostname"])
 def test_onnx_data_outside_of_the_folder_is_refused(folder: Path, place: str) -> None:
     as_onnx(folder)
-    entry = onnx_wire.chunk(1, "location") + onnx_wire.chunk(2, place)
-    tensor = onnx_wire.number(2, 1) + onnx_wire.chunk(8, "w") + onnx_wire.chunk(13, entry) + onnx_wire.number(14, 1)
-    (folder / "onnx" / "model.onnx").write_bytes(onnx_wire.model([], [tensor], [], []))
+    entry = wire.chunk(1, "location") + wire.chunk(2, place)
+    tensor = wire.number(2, 1) + wire.chunk(8, "w") + wire.chunk(13, entry) + wire.number(14, 1)
+    (folder / "onnx" / "model.onnx").write_bytes(wire.model([], [tensor], [], []))
     with pytest.raises(BadInput, match="outside"):
         load_encoder(str(folder))
 

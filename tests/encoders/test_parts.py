@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retr.encoders import onnx_wire
-from retr.encoders.families import by_distance
-from retr.encoders.pooling import pool, unit
-from retr.encoders.safetensors_file import floats, read_safetensors, weight_files
-from retr.encoders.session import equal_lengths, on_all_cores, threads
+from retr.encoders.graphs import wire
+from retr.encoders.reading.families import by_distance
+from retr.encoders.reading.safetensors_file import floats, read_safetensors, weight_files
+from retr.encoders.running.pooling import pool, unit
+from retr.encoders.running.session import equal_lengths, on_all_cores, threads
 from retr.retrieval.errors import BadInput, Damaged, NotFound
 
 STATES = np.array([[[1, 0], [2, 6], [6, 3]]], np.float32)  # one text, three tokens, two numbers each
@@ -111,14 +111,14 @@ def test_mpnets_buckets_are_symmetric_in_size_and_told_apart_by_side() -> None:
 
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 300, 2**31, 2**63 - 1])
 def test_numbers_survive_protobuf(value: int) -> None:
-    [(field, found)] = onnx_wire.fields(memoryview(onnx_wire.number(3, value)))
+    [(field, found)] = wire.fields(memoryview(wire.number(3, value)))
     assert (field, found) == (3, value)
 
 
 def test_tensors_survive_an_onnx_file() -> None:
     given = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(-7, np.int64), "c": np.array([], np.int8)}
-    file = onnx_wire.model([], [onnx_wire.tensor(name, values) for name, values in given.items()], [], [])
-    found = onnx_wire.read_tensors(file)
+    file = wire.model([], [wire.tensor(name, values) for name, values in given.items()], [], [])
+    found = wire.read_tensors(file)
     assert found.keys() == given.keys()
     for name, values in given.items():
         np.testing.assert_array_equal(found[name], values)
@@ -128,4 +128,4 @@ def test_tensors_survive_an_onnx_file() -> None:
 @pytest.mark.parametrize("junk", [b"\x3a\xff\xff\xff\xff\x7f", b"\x3b", b"\x3a\x03\x2a\x05a", b"\xff" * 12])
 def test_junk_is_no_onnx_file(junk: bytes) -> None:
     with pytest.raises(Damaged, match="ONNX"):
-        onnx_wire.read_tensors(junk)
+        wire.read_tensors(junk)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from retr.encoders.families import Head, is_known, read_head, read_transformer
-from retr.encoders.folder import inside, onnx_file
-from retr.encoders.graph import build
-from retr.encoders.network import TOKENS_A_RUN, Network, open_built, open_file
-from retr.encoders.onnx_wire import outside_locations
-from retr.encoders.safetensors_file import read_safetensors, weight_files
+from retr.encoders.graphs.transformer import build
+from retr.encoders.graphs.wire import outside_locations
+from retr.encoders.reading.families import Head, is_known, read_head, read_transformer
+from retr.encoders.reading.folder import inside, onnx_file
+from retr.encoders.reading.safetensors_file import read_safetensors, weight_files
+from retr.encoders.running.network import TOKENS_A_RUN, Network, open_built, open_file
 from retr.retrieval.errors import Damaged, NotFound, missing_package
 
 
@@ -53,7 +53,7 @@ def _open_torch(path: Path, config: Mapping[str, Any], files: list[Path], classi
         raise missing_package(
             "transformers", needed_for=f"A model of the type {kind!r} without ONNX file", extra="train"
         )
-    from retr.encoders.torch_network import open_torch
+    from retr.encoders.running.torch_network import open_torch
 
     return Opened(open_torch(path, classifier=classifier), tuple(files), "torch")
 

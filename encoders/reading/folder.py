@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from retr.encoders.pooling import POOLINGS
-from retr.encoders.safetensors_file import floats, read_safetensors, weight_files
-from retr.encoders.weights import Linear
+from retr.encoders.reading.safetensors_file import floats, read_safetensors, weight_files
+from retr.encoders.reading.weights import Linear
+from retr.encoders.running.pooling import POOLINGS
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, Damaged, NotFound
 from retr.retrieval.protocols import Similarity

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.encoders.folder import read_json
+from retr.encoders.reading.folder import read_json
 from retr.retrieval.errors import BadInput, Damaged, NotFound
 
 VOCABULARIES = Path(__file__).parent / "vocabularies"

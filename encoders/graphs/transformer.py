@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retr.encoders import onnx_wire
-from retr.encoders.linears import LINEARS, Multiply
-from retr.encoders.onnx_graph import BuiltModel, Graph
-from retr.encoders.weights import Layer, Linear, Norm, Table, Transformer
+from retr.encoders.graphs import wire
+from retr.encoders.graphs.graph import BuiltModel, Graph
+from retr.encoders.graphs.linears import LINEARS, Multiply
+from retr.encoders.reading.weights import Layer, Linear, Norm, Table, Transformer
 from retr.retrieval.embeddings import Floats
 
 BUILDER = 1
@@ -58,7 +58,7 @@ def _embed(graph: Graph, weights: Transformer, segments: bool) -> str:
 def _look_up(graph: Graph, table: Table) -> str:
     if table.scale is None:
         return graph.add("Gather", graph.constant(table.values), "input_ids")
-    rows = graph.add("Cast", graph.add("Gather", graph.constant(table.values, "int8"), "input_ids"), to=onnx_wire.FLOAT)
+    rows = graph.add("Cast", graph.add("Gather", graph.constant(table.values, "int8"), "input_ids"), to=wire.FLOAT)
     return graph.add("Mul", rows, graph.add("Gather", graph.constant(table.scale), "input_ids"))
 
 

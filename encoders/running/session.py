@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.encoders.onnx_graph import BuiltModel
+from retr.encoders.graphs.graph import BuiltModel
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, Damaged
 

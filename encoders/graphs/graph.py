@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from retr.encoders import onnx_wire
-from retr.encoders.onnx_wire import Array
+from retr.encoders.graphs import wire
+from retr.encoders.graphs.wire import Array
 
 INLINE_BYTES = 1 << 16
 """Larger constants stay outside of the file, which protobuf limits to 2 GiB; the session reads them where they are."""
@@ -36,9 +36,9 @@ class Graph:
         name = f"c{len(self.tensors)}"
         if array.nbytes > INLINE_BYTES:
             self.outside[name] = array
-            self.tensors.append(onnx_wire.outside_tensor(name, array))
+            self.tensors.append(wire.outside_tensor(name, array))
         else:
-            self.tensors.append(onnx_wire.tensor(name, array))
+            self.tensors.append(wire.tensor(name, array))
         return name
 
     def add(self, kind: str, *inputs: str, **attributes: int | float | Sequence[int]) -> str:
@@ -48,12 +48,12 @@ class Graph:
     def split(self, kind: str, *inputs: str, count: int, **attributes: int | float | Sequence[int]) -> list[str]:
         """A node with `count` outputs."""
         names = [f"n{len(self.nodes)}_{number}" for number in range(count)]
-        self.nodes.append(onnx_wire.node(kind, inputs, names, attributes))
+        self.nodes.append(wire.node(kind, inputs, names, attributes))
         return names
 
     def model(self, inputs: Sequence[str], output: str, dim: int) -> BuiltModel:
         """The ONNX file: int64 inputs [texts, tokens], output `last_hidden_state` [texts, tokens, dim]."""
-        self.nodes.append(onnx_wire.node("Identity", [output], ["last_hidden_state"], {}))
-        ids = [onnx_wire.value_info(name, onnx_wire.INT64, ["texts", "tokens"]) for name in inputs]
-        states = onnx_wire.value_info("last_hidden_state", onnx_wire.FLOAT, ["texts", "tokens", dim])
-        return BuiltModel(onnx_wire.model(self.nodes, self.tensors, ids, [states]), self.outside)
+        self.nodes.append(wire.node("Identity", [output], ["last_hidden_state"], {}))
+        ids = [wire.value_info(name, wire.INT64, ["texts", "tokens"]) for name in inputs]
+        states = wire.value_info("last_hidden_state", wire.FLOAT, ["texts", "tokens", dim])
+        return BuiltModel(wire.model(self.nodes, self.tensors, ids, [states]), self.outside)

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from retr.encoders.onnx_graph import BuiltModel
-from retr.encoders.session import Ids, open_session
+from retr.encoders.graphs.graph import BuiltModel
+from retr.encoders.running.session import Ids, open_session
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from retr.encoders.graph import ACTIVATIONS
-from retr.encoders.safetensors_file import Array, floats
-from retr.encoders.weights import Layer, Linear, Norm, Table, Transformer
+from retr.encoders.graphs.transformer import ACTIVATIONS
+from retr.encoders.reading.safetensors_file import Array, floats
+from retr.encoders.reading.weights import Layer, Linear, Norm, Table, Transformer
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import Damaged
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from retr.encoders.network import ONE_TEXT
-from retr.encoders.session import Ids
+from retr.encoders.running.network import ONE_TEXT
+from retr.encoders.running.session import Ids
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import RetrError
 

@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.encoders import onnx_wire
-from retr.encoders.onnx_graph import BuiltModel, Graph
-from retr.encoders.weights import Linear
+from retr.encoders.graphs import wire
+from retr.encoders.graphs.graph import BuiltModel, Graph
+from retr.encoders.reading.weights import Linear
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput
 
@@ -93,15 +93,15 @@ def int8_kind() -> str:
     x86 without VNNI adds pairs of products in 16 bits, which saturate. So the largest product is tried: ones against
     weights of 127, which have no rounding to hide behind.
     """
-    from retr.encoders.session import open_session
+    from retr.encoders.running.session import open_session
 
     size = 64
     weight = np.full((size, size), 127, np.int8)
     graph = Graph()
     linear = Linear(weight, np.zeros(size, np.float32), np.ones(size, np.float32))
     output = int8_per_text(graph, "x", [linear], "even")
-    graph.nodes.append(onnx_wire.node("Identity", [output], ["y"], {}))
-    ends = [onnx_wire.value_info(name, onnx_wire.FLOAT, ["rows", size]) for name in ("x", "y")]
-    session = open_session(BuiltModel(onnx_wire.model(graph.nodes, graph.tensors, ends[:1], ends[1:]), graph.outside))
+    graph.nodes.append(wire.node("Identity", [output], ["y"], {}))
+    ends = [wire.value_info(name, wire.FLOAT, ["rows", size]) for name in ("x", "y")]
+    session = open_session(BuiltModel(wire.model(graph.nodes, graph.tensors, ends[:1], ends[1:]), graph.outside))
     product = session.run(None, {"x": np.ones((size, size), np.float32)})[0]
     return "int8_per_text" if np.allclose(product, 127 * size, rtol=1e-3) else "int8_per_block"

@@ -1,0 +1,1 @@
+"""ONNX graphs made from weights: the wire format, the graph in the making, and the transformer."""

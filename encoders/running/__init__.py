@@ -1,0 +1,1 @@
+"""Running a model: sessions, batches, pooling, and which runtime takes a folder."""
