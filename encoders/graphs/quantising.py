@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -53,5 +54,7 @@ def quantised_table(table: Table) -> Table:
 
 
 def _layer(layer: Layer, stem: str, keep: Collection[str]) -> Layer:
-    changed = {name: quantised_linear(getattr(layer, name)) for name in LINEARS if stem + name not in keep}
+    changed: dict[str, Any] = {
+        name: quantised_linear(getattr(layer, name)) for name in LINEARS if stem + name not in keep
+    }
     return replace(layer, **changed)
