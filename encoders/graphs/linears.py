@@ -4,6 +4,7 @@ int8 per text: activations get one scale and zero point a run, so a run is one t
 single tokens stand out, each token is first brought to the same range, and the product brought back, which costs little
 and loses far less: to -1..1 by its largest number in the feed-forward part, and to 0..1 by its least and greatest
 before attention, where a few large numbers all have one sign.
+A weight without scale is one that was kept in float32, and is multiplied so.
 int8 per block: activations get a scale for every token and 128 inputs. Slower and closer; used where a processor's
 8-bit instructions saturate.
 """
@@ -19,7 +20,6 @@ from retr.encoders.graphs import wire
 from retr.encoders.graphs.graph import BuiltModel, Graph
 from retr.encoders.reading.weights import Linear
 from retr.retrieval.embeddings import Floats
-from retr.retrieval.errors import BadInput
 
 Spread = Literal["even", "by size", "by range"]
 """How x differs between tokens: hardly, in its largest number, or in its least and greatest."""
@@ -40,6 +40,8 @@ def float32(graph: Graph, x: str, parts: Sequence[Linear], spread: Spread) -> st
 
 def int8_per_text(graph: Graph, x: str, parts: Sequence[Linear], spread: Spread) -> str:
     """Weights in int8 with a scale a column, activations in uint8; see the file's head for `spread`."""
+    if any(part.scale is None for part in parts):
+        return _some_in_float32(graph, x, parts, spread, int8_per_text)
     weight, scale = _int8(parts)
     constants = (graph.constant(weight, "int8"), graph.constant(scale))
     if spread == "even":
@@ -59,6 +61,8 @@ def int8_per_text(graph: Graph, x: str, parts: Sequence[Linear], spread: Spread)
 
 def int8_per_block(graph: Graph, x: str, parts: Sequence[Linear], spread: Spread) -> str:
     """The same weights, shifted to uint8; the column's scale is repeated for each block of inputs."""
+    if any(part.scale is None for part in parts):
+        return _some_in_float32(graph, x, parts, spread, int8_per_block)
     weight, scale = _int8(parts)
     inputs, outputs = weight.shape
     blocks = -(-inputs // BLOCK)
@@ -72,10 +76,16 @@ def int8_per_block(graph: Graph, x: str, parts: Sequence[Linear], spread: Spread
     return graph.add("com.microsoft:MatMulNBits", x, *constants, **settings)
 
 
+def _some_in_float32(graph: Graph, x: str, parts: Sequence[Linear], spread: Spread, int8: Multiply) -> str:
+    """The product where some weights, or all, are kept in float32: those have no scale."""
+    if all(part.scale is None for part in parts):
+        return float32(graph, x, parts, spread)
+    each = [(float32 if part.scale is None else int8)(graph, x, [part], spread) for part in parts]
+    return graph.add("Concat", *each, axis=-1)
+
+
 def _int8(parts: Sequence[Linear]) -> tuple[NDArray[np.int8], Floats]:
     scales = [part.scale for part in parts if part.scale is not None]
-    if len(scales) < len(parts):
-        raise BadInput("The precision int8 needs weights stored in int8; these are floats. Use the precision float32.")
     return np.concatenate([part.weight for part in parts], axis=1), np.concatenate(scales)
 
 

@@ -4,7 +4,7 @@ Field numbers are those of onnx.proto (ONNX IR version 9). Only what the graphs 
 """
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,9 @@ Array = NDArray[Any]
 IR_VERSION = 9
 OPSETS = {"": 18, "com.microsoft": 1}
 
-TYPES: dict[str, int] = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9}
+TYPES: dict[str, int] = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "float16": 10}
 NAMES = {number: name for name, number in TYPES.items()}
-FLOAT, INT64 = TYPES["float32"], TYPES["int64"]
+FLOAT, INT64, FLOAT16, UINT8 = (TYPES[name] for name in ("float32", "int64", "float16", "uint8"))
 
 
 def varint(value: int) -> bytes:
@@ -38,24 +38,37 @@ def number(field: int, value: int) -> bytes:
     return varint(field << 3) + varint(value)
 
 
+def head(field: int, size: int) -> bytes:
+    """What stands before the `size` bytes of a length-delimited field."""
+    return varint(field << 3 | 2) + varint(size)
+
+
 def chunk(field: int, value: bytes | str) -> bytes:
     """One length-delimited field: text, bytes, or a message within the message."""
     data = value.encode() if isinstance(value, str) else value
-    return varint(field << 3 | 2) + varint(len(data)) + data
+    return head(field, len(data)) + data
+
+
+def tensor_head(name: str, values: Array) -> bytes:
+    """A TensorProto without its data."""
+    dims = b"".join(number(1, size) for size in values.shape)
+    return dims + number(2, TYPES[values.dtype.name]) + chunk(8, name)
 
 
 def tensor(name: str, values: Array) -> bytes:
     """A TensorProto with raw little-endian data."""
-    dims = b"".join(number(1, size) for size in values.shape)
-    head = dims + number(2, TYPES[values.dtype.name]) + chunk(8, name)
-    return head + chunk(9, np.ascontiguousarray(values).tobytes())
+    return tensor_head(name, values) + chunk(9, np.ascontiguousarray(values).tobytes())
 
 
 def outside_tensor(name: str, values: Array) -> bytes:
     """A TensorProto whose data is handed to the session apart from the file, so that no size limit is met."""
-    dims = b"".join(number(1, size) for size in values.shape)
-    entry = chunk(1, "location") + chunk(2, "memory")
-    return dims + number(2, TYPES[values.dtype.name]) + chunk(8, name) + chunk(13, entry) + number(14, 1)
+    return outside_head(name, values, {"location": "memory"})
+
+
+def outside_head(name: str, values: Array, place: Mapping[str, str]) -> bytes:
+    """A TensorProto whose data lies in another file: `place` is its location, offset and length."""
+    entries = b"".join(chunk(13, chunk(1, key) + chunk(2, value)) for key, value in place.items())
+    return tensor_head(name, values) + entries + number(14, 1)
 
 
 def attribute(name: str, value: int | float | Sequence[int]) -> bytes:
@@ -129,19 +142,45 @@ def _messages(data: memoryview, wanted: int) -> Iterator[memoryview]:
             yield value
 
 
-def read_tensors(data: bytes) -> dict[str, Array]:
-    """The initializers of an ONNX file by name; those of other types, or kept outside of the file, are left out."""
+def read_metadata(data: memoryview) -> dict[str, str]:
+    """What `metadata_props` says: the model's own settings, as text by name."""
+    pairs = (dict(fields(entry)) for entry in _messages(data, 14))
+    return {_text(pair.get(1, b"")): _text(pair.get(2, b"")) for pair in pairs}
+
+
+def _text(value: Any) -> str:
+    return bytes(value).decode("utf-8", "replace")
+
+
+def read_tensors(data: bytes | memoryview, outside: Callable[[str], Array] | None = None) -> dict[str, Array]:
+    """The initializers of an ONNX file by name; those of other types are left out.
+
+    So are those that are kept outside of the file, unless `outside` gives a file's bytes [n] by the name of its place.
+    """
     found: dict[str, Array] = {}
     for graph in _messages(memoryview(data), 7):
         for item in _messages(graph, 5):
-            name, values = _read_tensor(item)
+            name, values = _read_tensor(item, outside)
             if values is not None:
                 found[name] = values
     return found
 
 
-def _read_tensor(data: memoryview) -> tuple[str, Array | None]:
-    name, dims, type, raw = "", [], 0, None
+def _outside(data: memoryview, outside: Callable[[str], Array]) -> memoryview | None:
+    """The bytes of a tensor that lies in another file; None where it does not."""
+    pairs = [dict(fields(entry)) for entry in _messages(data, 13)]
+    place = {_text(pair.get(1, b"")): _text(pair.get(2, b"")) for pair in pairs}
+    if "location" not in place:
+        return None
+    start, size = int(place.get("offset", 0)), int(place.get("length", 0))
+    file = outside(place["location"])
+    if start < 0 or size < 0 or start + size > len(file):
+        raise Damaged(f"The file {place['location']!r} ends before byte {start + size}. Get the file again.")
+    return file[start : start + size].data
+
+
+def _read_tensor(data: memoryview, outside: Callable[[str], Array] | None) -> tuple[str, Array | None]:
+    name, dims, type, raw = "", [], 0, None if outside is None else _outside(data, outside)
     for field, value in fields(data):
         if field == 1:
             dims += [value] if isinstance(value, int) else _packed(value)
