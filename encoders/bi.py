@@ -113,7 +113,7 @@ def load(source: str) -> BiEncoder:
 
 
 def load_folder(path: Path, name: str = "") -> BiEncoder:
-    """The encoder of a sentence-transformers folder, in float32."""
+    """The encoder of a sentence-transformers folder, in float32, or in the precision that it was exported in."""
     from retr.encoders.running.opening import open_network
 
     folder = read_folder(path)
@@ -124,7 +124,7 @@ def load_folder(path: Path, name: str = "") -> BiEncoder:
     identity = {
         "weights": hashes(path, (*opened.files, *folder.dense_files)),
         "tokenizer": tokenizer_hash,
-        "precision": "float32",
+        "precision": opened.precision,
         "builder": BUILDER,
         "dim": dim,
         "max_tokens": folder.max_tokens,

@@ -97,7 +97,7 @@ def load_folder(path: Path, name: str = "") -> CrossEncoder:
     identity = {
         "weights": hashes(path, opened.files),
         "tokenizer": tokenizer_hash,
-        "precision": "as stored" if opened.head is None else "float32",
+        "precision": opened.precision,
         "builder": BUILDER,
         "max_tokens": most,
     }

@@ -1,50 +1,91 @@
-"""A model folder's network: built here from safetensors, or from its ONNX file, or run by torch."""
+"""A model folder's network: what `retr export` wrote, or built here from safetensors, or its ONNX file, or torch's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from retr.encoders.graphs.linears import int8_kind
+from retr.encoders.graphs.quantising import LINEARS
 from retr.encoders.graphs.transformer import build
 from retr.encoders.graphs.wire import outside_locations
+from retr.encoders.reading.exported import read_exported
 from retr.encoders.reading.families import Head, is_known, read_head, read_transformer
 from retr.encoders.reading.folder import inside, onnx_file
+from retr.encoders.reading.record import Record, read_record
 from retr.encoders.reading.safetensors_file import read_safetensors, weight_files
-from retr.encoders.running.network import TOKENS_A_RUN, Network, open_built, open_file
+from retr.encoders.reading.weights import Transformer
+from retr.encoders.running.network import ONE_TEXT, TOKENS_A_RUN, Network, open_built, open_file
 from retr.retrieval.errors import Damaged, NotFound, missing_package
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opened:
-    """A network, which files its weights are in, how it is run, and the classifier that was built beside it."""
+    """A network, which files its weights are in, how it is run, and the classifier that was built beside it.
+
+    `precision` is "as stored" where a file is run of which nothing is known.
+    """
 
     network: Network
     files: tuple[Path, ...]
     runtime: str
     head: Head | None = None
+    precision: str = "float32"
 
 
 def open_network(path: Path, config: Mapping[str, Any], *, classifier: bool = False) -> Opened:
-    """The network of a folder. BERT's family is built from safetensors; others need an ONNX file, or torch.
+    """The network of a folder. BERT's family is built from weights; others need an ONNX file, or torch.
 
-    With `classifier` the network gives logits, either itself or by `head`.
+    With `classifier` the network gives logits, either itself or by `head`. What `retr export` wrote comes first.
     """
+    record = read_record(path, "cross" if classifier else "bi")
+    if record is not None:
+        return _open_exported(path, record, classifier)
     files, onnx = weight_files(path), onnx_file(path)
     if files and is_known(config):
         tensors = read_safetensors(files)
-        weights = read_transformer(tensors, config)
-        segments = classifier and weights.types is not None
-        network = open_built(build(weights, linears="float32", segments=segments), TOKENS_A_RUN)
-        return Opened(network, tuple(files), "onnxruntime", read_head(tensors, config) if classifier else None)
+        head = read_head(tensors, config) if classifier else None
+        return Opened(open_weights(read_transformer(tensors, config), classifier), tuple(files), "onnxruntime", head)
     if onnx is not None:
         outside = _outside_files(onnx)  # looked at before ONNX Runtime opens any of them
-        return Opened(open_file(onnx, classifier=classifier), (onnx, *outside), "onnxruntime")
+        network = open_file(onnx, classifier=classifier)
+        return Opened(network, (onnx, *outside), "onnxruntime", precision="as stored" if classifier else "float32")
     if not files:
         raise NotFound(_no_weights(path))
     return _open_torch(path, config, files, classifier)
+
+
+def open_weights(weights: Transformer, classifier: bool) -> Network:
+    """The network of a transformer's weights, in int8 where any of its matrices is."""
+    linears = _linears(weights)
+    segments = classifier and weights.types is not None
+    budget = ONE_TEXT if linears == "int8_per_text" else TOKENS_A_RUN
+    return open_built(build(weights, linears=linears, segments=segments), budget)
+
+
+def _linears(weights: Transformer) -> str:
+    scales = (getattr(layer, name).scale for layer in weights.layers for name in LINEARS)
+    return int8_kind() if any(scale is not None for scale in scales) else "float32"
+
+
+def _open_exported(path: Path, record: Record, classifier: bool) -> Opened:
+    """The network that an export chose and measured. One that torch wrote runs as it is; it reads a mask.
+
+    Texts share its runs where the export found that they do not change each other.
+    """
+    file = inside(path, record.network)
+    outside = _outside_files(file)
+    files = (file, *outside)
+    if record.built == "retr":
+        weights, head = read_exported(file)
+        runtime = f"onnxruntime, {_linears(weights)}" if record.precision == "int8" else "onnxruntime"
+        return Opened(open_weights(weights, classifier), files, runtime, head, record.precision)
+    network = open_file(file, classifier=classifier)
+    network = replace(network, budget=TOKENS_A_RUN if record.batch_independent else ONE_TEXT)
+    return Opened(network, files, "onnxruntime", precision=record.precision)
 
 
 def _open_torch(path: Path, config: Mapping[str, Any], files: list[Path], classifier: bool) -> Opened:
@@ -55,7 +96,8 @@ def _open_torch(path: Path, config: Mapping[str, Any], files: list[Path], classi
         )
     from retr.encoders.running.torch_network import open_torch
 
-    return Opened(open_torch(path, classifier=classifier), tuple(files), "torch")
+    network = open_torch(path, classifier=classifier)
+    return Opened(network, tuple(files), "torch", precision="as stored" if classifier else "float32")
 
 
 def _no_weights(path: Path) -> str:
