@@ -222,6 +222,29 @@ def make_cross(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
     return make
 
 
+@pytest.fixture(scope="session")
+def make_static(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
+    """`make_static(layout, seed=…)` to a folder of static embeddings: sentence-transformers' or model2vec's layout."""
+
+    def make(layout: str = "sentence-transformers", *, seed: int = 0) -> Path:
+        folder = tmp_path_factory.mktemp("static")
+        write_tokenizer(folder, "bert")
+        rows = len(vocabulary("bert"))
+        rng = np.random.default_rng(seed)
+        table = rng.normal(size=(rows, DIM)).astype(np.float32)
+        if layout == "model2vec":
+            weights = rng.uniform(0.1, 1, rows).astype(np.float32)
+            write_safetensors(folder / "model.safetensors", {"embeddings": table, "weights": weights})
+            write_json(folder / "config.json", {"model_type": "model2vec", "normalize": True, "hidden_dim": DIM})
+            return folder
+        write_safetensors(folder / "model.safetensors", {"embedding.weight": table})
+        module = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.StaticEmbedding"}
+        write_json(folder / "modules.json", [module])
+        return folder
+
+    return make
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _no_shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Tests leave the user's cache alone."""
