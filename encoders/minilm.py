@@ -6,13 +6,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from retr.encoders.bi import BiEncoder
-from retr.encoders.graphs.linears import int8_kind
-from retr.encoders.graphs.transformer import BUILDER, build
+from retr.encoders.graphs.transformer import BUILDER
 from retr.encoders.graphs.wire import Array, read_tensors
 from retr.encoders.models import Model
 from retr.encoders.reading.tokenizing import VOCABULARIES, bert_tokenizer
 from retr.encoders.reading.weights import Layer, Linear, Norm, Table, Transformer
-from retr.encoders.running.network import ONE_TEXT, open_built
+from retr.encoders.running.transformer import open_transformer
 from retr.retrieval.errors import Damaged
 from retr.retrieval.stamps import sha256_of
 
@@ -29,7 +28,7 @@ def load(model: Model) -> BiEncoder:
     weights = read_weights(read_checked(path, model))
     vocabulary = VOCABULARIES / model.vocabulary
     tokenizer = bert_tokenizer(vocabulary, model.max_tokens)
-    linears = int8_kind()
+    network, runtime = open_transformer(weights, segments=False)
     identity = {
         "weights": {model.file: model.sha256},
         "tokenizer": sha256_of(vocabulary),
@@ -44,10 +43,9 @@ def load(model: Model) -> BiEncoder:
     about = {
         "name": model.name,
         "source": f"{model.package} {version(wheel_of(model))}",
-        "runtime": f"onnxruntime, {linears}",
+        "runtime": runtime,
         "licence": model.licence,
     }
-    network = open_built(build(weights, linears=linears, segments=False), ONE_TEXT)
     return BiEncoder(network, tokenizer, model.dim, model.max_tokens, identity, about)
 
 

@@ -56,6 +56,10 @@ class Layer:
     down: Linear
     down_norm: Norm
 
+    def linears(self) -> tuple[Linear, ...]:
+        """The six matrices, in the order in which they are used."""
+        return (self.query, self.key, self.value, self.out, self.up, self.down)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transformer:
@@ -79,3 +83,7 @@ class Transformer:
     def dim(self) -> int:
         """Numbers a token."""
         return int(self.positions.shape[1])
+
+    def linears(self) -> list[Linear]:
+        """Every matrix of every layer, in the order in which they are used."""
+        return [linear for layer in self.layers for linear in layer.linears()]

@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from retr.encoders.graphs.linears import int8_kind
-from retr.encoders.graphs.quantising import LINEARS
-from retr.encoders.graphs.transformer import build
 from retr.encoders.graphs.wire import outside_locations
 from retr.encoders.reading.exported import read_exported
 from retr.encoders.reading.families import Head, is_known, read_head, read_transformer
@@ -18,7 +15,8 @@ from retr.encoders.reading.folder import inside, onnx_file
 from retr.encoders.reading.record import Record, read_record
 from retr.encoders.reading.safetensors_file import read_safetensors, weight_files
 from retr.encoders.reading.weights import Transformer
-from retr.encoders.running.network import ONE_TEXT, TOKENS_A_RUN, Network, open_built, open_file
+from retr.encoders.running.network import ONE_TEXT, TOKENS_A_RUN, Network, open_file
+from retr.encoders.running.transformer import open_transformer
 from retr.retrieval.errors import Damaged, NotFound, missing_package
 
 
@@ -48,7 +46,8 @@ def open_network(path: Path, config: Mapping[str, Any], *, classifier: bool = Fa
     if files and is_known(config):
         tensors = read_safetensors(files)
         head = read_head(tensors, config) if classifier else None
-        return Opened(open_weights(read_transformer(tensors, config), classifier), tuple(files), "onnxruntime", head)
+        network, runtime = open_weights(read_transformer(tensors, config), classifier)
+        return Opened(network, tuple(files), runtime, head)
     if onnx is not None:
         outside = _outside_files(onnx)  # looked at before ONNX Runtime opens any of them
         network = open_file(onnx, classifier=classifier)
@@ -58,17 +57,9 @@ def open_network(path: Path, config: Mapping[str, Any], *, classifier: bool = Fa
     return _open_torch(path, config, files, classifier)
 
 
-def open_weights(weights: Transformer, classifier: bool) -> Network:
-    """The network of a transformer's weights, in int8 where any of its matrices is."""
-    linears = _linears(weights)
-    segments = classifier and weights.types is not None
-    budget = ONE_TEXT if linears == "int8_per_text" else TOKENS_A_RUN
-    return open_built(build(weights, linears=linears, segments=segments), budget)
-
-
-def _linears(weights: Transformer) -> str:
-    scales = (getattr(layer, name).scale for layer in weights.layers for name in LINEARS)
-    return int8_kind() if any(scale is not None for scale in scales) else "float32"
+def open_weights(weights: Transformer, classifier: bool) -> tuple[Network, str]:
+    """The network of a transformer's weights, in int8 where any of its matrices is, and how it runs."""
+    return open_transformer(weights, segments=classifier and weights.types is not None)
 
 
 def _open_exported(path: Path, record: Record, classifier: bool) -> Opened:
@@ -81,11 +72,11 @@ def _open_exported(path: Path, record: Record, classifier: bool) -> Opened:
     files = (file, *outside)
     if record.built == "retr":
         weights, head = read_exported(file)
-        runtime = f"onnxruntime, {_linears(weights)}" if record.precision == "int8" else "onnxruntime"
-        return Opened(open_weights(weights, classifier), files, runtime, head, record.precision)
-    network = open_file(file, classifier=classifier)
-    network = replace(network, budget=TOKENS_A_RUN if record.batch_independent else ONE_TEXT)
-    return Opened(network, files, "onnxruntime", precision=record.precision)
+        network, runtime = open_weights(weights, classifier)
+        return Opened(network, files, runtime, head, record.precision)
+    given = open_file(file, classifier=classifier)
+    given = replace(given, budget=TOKENS_A_RUN if record.batch_independent else ONE_TEXT)
+    return Opened(given, files, "onnxruntime", precision=record.precision)
 
 
 def _open_torch(path: Path, config: Mapping[str, Any], files: list[Path], classifier: bool) -> Opened:

@@ -1,0 +1,29 @@
+// x86-64 with AVX2 and FMA. Products of 8-bit numbers would saturate in 16 bits there, so both sides are kept in 16 bits.
+#include "plan.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#pragma GCC target("avx2,fma")
+
+namespace retr {
+namespace {
+
+constexpr int W = 8, MR = 6, NV = 2, STEP = 2, SHIFT = 0;
+typedef int16_t Weight;
+typedef int16_t Input;
+typedef int32_t Lanes __attribute__((vector_size(32)));
+
+inline Lanes step(Lanes sum, int32_t inputs, const Weight *weights) {
+    const __m256i columns = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(weights));
+    return sum + (Lanes)_mm256_madd_epi16(_mm256_set1_epi32(inputs), columns);
+}
+
+#include "transformer.inl"
+
+}  // namespace
+
+extern const Kernels avx2_kernels;
+const Kernels avx2_kernels{"avx2", pack_bytes, pack, PANEL, scratch_bytes, run};
+
+}  // namespace retr
+#endif

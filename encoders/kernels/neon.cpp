@@ -1,0 +1,30 @@
+// 64-bit ARM. Products of 8-bit numbers are formed in 16 bits on both sides, which every such processor can.
+#include "plan.h"
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+
+namespace retr {
+namespace {
+
+constexpr int W = 4, MR = 6, NV = 4, STEP = 2, SHIFT = 0;
+typedef int16_t Weight;
+typedef int16_t Input;
+typedef int32_t Lanes __attribute__((vector_size(16)));
+
+inline Lanes step(Lanes sum, int32_t inputs, const Weight *weights) {
+    const int16x4x2_t columns = vld2_s16(weights);  // first and second inputs of four columns
+    const int16x4_t pair = vreinterpret_s16_s32(vdup_n_s32(inputs));
+    int32x4_t total = vmlal_lane_s16((int32x4_t)sum, columns.val[0], pair, 0);
+    return (Lanes)vmlal_lane_s16(total, columns.val[1], pair, 1);
+}
+
+#include "transformer.inl"
+
+}  // namespace
+
+extern const Kernels neon_kernels;
+const Kernels neon_kernels{"neon", pack_bytes, pack, PANEL, scratch_bytes, run};
+
+}  // namespace retr
+#endif

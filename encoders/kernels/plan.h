@@ -1,0 +1,61 @@
+// What a transformer is made of, as every instruction set's code reads it. Plain data: no code here.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace retr {
+
+// x @ weight + bias. Packed into panels of columns; see `pack` in transformer.inl for the order.
+struct Linear {
+    int inputs = 0, outputs = 0;
+    const void *panels = nullptr;     // float, or integers where `scale` is given
+    const float *bias = nullptr;      // [outputs rounded up to a panel]
+    const float *scale = nullptr;     // int8: one a column, else null
+    const float *columns = nullptr;   // int8: sum of a column's weights times its scale
+};
+
+struct Norm {
+    const float *weight = nullptr, *bias = nullptr;
+};
+
+struct Layer {
+    Linear query, key, value, out, up, down;
+    Norm out_norm, down_norm;
+};
+
+enum Activation : int { GELU = 0, GELU_TANH = 1, RELU = 2 };
+
+struct Model {
+    int dim = 0, wide = 0, heads = 0, layers = 0, words = 0, positions = 0, types = 0;
+    Activation activation = GELU;
+    float epsilon = 1e-12f;
+    const float *word_floats = nullptr;    // [words, dim], or
+    const int8_t *word_bytes = nullptr;    // [words, dim] with
+    const float *word_scale = nullptr;     // [words]
+    const float *position_rows = nullptr;  // [positions, dim]
+    const float *type_rows = nullptr;      // [types, dim] or null
+    const float *relative = nullptr;       // [2 * reach + 1, heads] by distance, or null
+    int reach = 0;
+    bool half_attention = false;           // attention may be computed in bfloat16
+    Norm norm;
+    const Layer *layer = nullptr;          // [layers]
+};
+
+// Texts end to end: `ids` and `segments` [tokens], `offsets` [texts + 1]. `segments` may be null for zeros.
+struct Batch {
+    const int64_t *ids = nullptr, *segments = nullptr, *offsets = nullptr;
+    int64_t texts = 0;
+};
+
+// One instruction set. `pack_bytes` says how many bytes `pack` writes; `scratch_bytes` how many `run` needs.
+struct Kernels {
+    const char *name;
+    size_t (*pack_bytes)(int inputs, int outputs, bool integers);
+    void (*pack)(const void *weight, int inputs, int outputs, bool integers, void *panels);
+    int panel;  // columns of a panel
+    size_t (*scratch_bytes)(const Model &model, int64_t tokens, int64_t longest);
+    void (*run)(const Model &model, const Batch &batch, float *states, void *scratch);
+};
+
+}  // namespace retr

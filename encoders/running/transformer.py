@@ -1,0 +1,23 @@
+"""A transformer's weights to a network: the compiled kernels where there are any, else ONNX Runtime."""
+
+from retr.encoders.kernels import native
+from retr.encoders.reading.weights import Transformer
+from retr.encoders.running.network import ONE_TEXT, TOKENS_A_RUN, Network, open_built
+
+
+def open_transformer(weights: Transformer, *, segments: bool) -> tuple[Network, str]:
+    """The network, and how it runs. Matrices with scales are multiplied in int8, the others in float32.
+
+    `segments`: whether texts come in pairs, which need token types.
+    """
+    kernels = native.chosen()
+    if kernels and native.takes(weights):
+        return native.open_native(weights, segments=segments, kernels=kernels), f"retr's kernels, {kernels}"
+    from retr.encoders.graphs.linears import int8_kind
+    from retr.encoders.graphs.transformer import build
+
+    linears = int8_kind() if any(linear.scale is not None for linear in weights.linears()) else "float32"
+    network = open_built(
+        build(weights, linears=linears, segments=segments), TOKENS_A_RUN if linears == "float32" else ONE_TEXT
+    )
+    return network, f"onnxruntime, {linears}"
