@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "copy": "retr.cli.copy:copy",
     "info": "retr.cli.info:info",
     "check": "retr.cli.check:check",
+    "encode": "retr.cli.encode:encode",
     "eval": "retr.cli.evaluate:evaluate",
     "models": "retr.cli.models:models",
     "doctor": "retr.cli.doctor:doctor",

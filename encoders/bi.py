@@ -13,8 +13,9 @@ from retr.encoders.graphs.transformer import BUILDER
 from retr.encoders.models import MODELS
 from retr.encoders.reading.folder import Dense, ModelFolder, read_folder, reading
 from retr.encoders.reading.hashes import hashes
-from retr.encoders.reading.tokenizing import check_list, read_tokenizer, token_ids
+from retr.encoders.reading.tokenizing import Tokens, check_list, read_tokenizer, token_ids
 from retr.encoders.running.network import Network
+from retr.encoders.running.pipeline import Side
 from retr.encoders.running.pooling import pool, unit
 from retr.encoders.running.session import equal_lengths, on_all_cores
 from retr.retrieval.embeddings import Floats, Vectors
@@ -61,35 +62,32 @@ class BiEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """One vector a text, in order."""
-        return self._encode(texts, self.query_prompt)
+        return self.encode_tokens(self.tokenize(texts, "queries"))
 
     def encode_documents(self, texts: Sequence[str]) -> Vectors:
         """One vector a text, in order."""
-        return self._encode(texts, self.document_prompt)
+        return self.encode_tokens(self.tokenize(texts, "documents"))
 
-    def describe(self) -> dict[str, Any]:
-        """What `retr info` shows: everything that the vectors depend on, the name, the licence, the runtime."""
-        return {**self.about, **self.identity, "fingerprint": self.fingerprint}
-
-    def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
+    def tokenize(self, texts: Sequence[str], side: Side) -> Tokens:
+        """The token numbers of each text, after the side's prompt."""
         check_list(texts)
-        ids = token_ids(self.tokenizer, texts, prompt)
-        skip = self._prompt_tokens(prompt)
+        return token_ids(self.tokenizer, texts, self.query_prompt if side == "queries" else self.document_prompt)
+
+    def encode_tokens(self, tokens: Tokens) -> Vectors:
+        """One vector a text, in order."""
+        ids = tokens.ids
 
         def work(rows: list[int]) -> Floats:
             batch = np.stack([ids[row] for row in rows]).astype(np.int64)
-            return self.head(self.network(batch, np.zeros_like(batch)), skip)
+            return self.head(self.network(batch, np.zeros_like(batch)), tokens.skip)
 
         out = np.empty((len(ids), self.dim), np.float32)
         runs = equal_lengths([len(row) for row in ids], self.network.budget)
         return Vectors(on_all_cores(runs, work, out))
 
-    def _prompt_tokens(self, prompt: str) -> int:
-        """Tokens of the prompt, without the special one that ends it."""
-        if not prompt:
-            return 0
-        encoding = self.tokenizer.encode(prompt)
-        return len(encoding.ids) - int(encoding.special_tokens_mask[-1])
+    def describe(self) -> dict[str, Any]:
+        """What `retr info` shows: everything that the vectors depend on, the name, the licence, the runtime."""
+        return {**self.about, **self.identity, "fingerprint": self.fingerprint}
 
 
 def load(source: str) -> BiEncoder:

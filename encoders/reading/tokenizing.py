@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,40 @@ def tokenize(tokenizer: Any, texts: Sequence[Any], prompt: str = "") -> list[Any
     return encodings
 
 
-def token_ids(tokenizer: Any, texts: Sequence[str], prompt: str) -> list[NDArray[np.int32]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokens:
+    """Texts as a tokenizer gives them, int32 [tokens] a text; `skip` tokens at their front are the prompt's.
+
+    `cut` texts were longer than what the encoder reads.
+    """
+
+    ids: Sequence[NDArray[np.int32]]
+    skip: int = 0
+    cut: int = 0
+
+    @property
+    def total(self) -> int:
+        """Tokens of all texts."""
+        return sum(len(row) for row in self.ids)
+
+
+def token_ids(tokenizer: Any, texts: Sequence[str], prompt: str) -> Tokens:
     """The token numbers of each text after the prompt, a few texts at a time: the tokenizer's own results are large."""
-    parts = (texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE))
-    return [np.array(encoding.ids, np.int32) for part in parts for encoding in tokenize(tokenizer, part, prompt)]
+    ids: list[NDArray[np.int32]] = []
+    cut = 0
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        encodings = tokenize(tokenizer, texts[start : start + TEXTS_AT_ONCE], prompt)
+        ids += [np.array(encoding.ids, np.int32) for encoding in encodings]
+        cut += sum(bool(encoding.overflowing) for encoding in encodings)
+    return Tokens(ids, _prompt_tokens(tokenizer, prompt), cut)
+
+
+def _prompt_tokens(tokenizer: Any, prompt: str) -> int:
+    """Tokens of the prompt, without the special one that ends it."""
+    if not prompt:
+        return 0
+    encoding = tokenizer.encode(prompt)
+    return len(encoding.ids) - int(encoding.special_tokens_mask[-1])
 
 
 def check_list(texts: Sequence[str]) -> None:
