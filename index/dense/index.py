@@ -1,18 +1,20 @@
 """The vectors of a whole snapshot: its parts searched one after the other, rows counted through."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.dense.accelerated import placed
-from retr.index.dense.gpu import Device
 from retr.index.dense.parts import Allowed, DensePart, Found
 from retr.index.exact import padded, single
 from retr.retrieval.embeddings import Embeddings, Floats
 from retr.retrieval.errors import Mismatch
 from retr.retrieval.protocols import Matches
+
+if TYPE_CHECKING:
+    from retr.index.dense.gpu import Device
+    from retr.index.dense.gpu.accelerated import AcceleratedPart
 
 
 class DenseIndex:
@@ -21,10 +23,10 @@ class DenseIndex:
     Each part is moved to the device if that can be; `placement` says where each is searched, or why not there.
     """
 
-    def __init__(self, dim: int, parts: Sequence[DensePart], device: Device | None = None) -> None:
+    def __init__(self, dim: int, parts: Sequence[DensePart], device: "Device | None" = None) -> None:
         self._dim = dim
         self._parts = [part for part in parts if len(part)]
-        both = [placed(part, device or Device()) for part in self._parts]
+        both = _placed(self._parts, device)
         self._searched = [part for part, _ in both]
         self.placement = [where for _, where in both]
         self._starts = np.cumsum([0, *(len(part) for part in self._parts)], dtype=np.int64)
@@ -73,3 +75,13 @@ class DenseIndex:
             k,
         )
         return Matches(matches.scores[:, :k], matches.rows[:, :k])
+
+
+def _placed(
+    parts: Sequence[DensePart], device: "Device | None"
+) -> list[tuple[Union[DensePart, "AcceleratedPart"], str]]:
+    if device is None or not device.gpus:
+        return [(part, "CPU") for part in parts]
+    from retr.index.dense.gpu.accelerated import placed
+
+    return [placed(part, device) for part in parts]

@@ -1,6 +1,6 @@
 """One segment's vectors: written with the index that fits them, searched by the plan that fits the filter."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,12 @@ from retr.index.dense.planning import Plan, Planner
 from retr.index.dense.scan import Rows, ranked, scan, score_rows, widened
 from retr.index.dense.settings import DenseSettings
 from retr.index.dense.storage import CODECS, StoredVectors, write_vectors
-from retr.index.dense.threads import cores, one_thread, spread
+from retr.index.dense.threads import one_thread, pieces, spread
 from retr.index.disk.fsio import Disk
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import Damaged, Mismatch
 
 Allowed = NDArray[np.bool_]
-
-_PIECE = 16
-"""Queries that are worth handing to another thread together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +127,16 @@ class DensePart:
         """The vectors as they lie on disk."""
         return self._stored
 
+    @property
+    def planner(self) -> Planner:
+        """What is known of the part: its kind, its lists and its calibration."""
+        return self._planner
+
+    def ann(self) -> AnnIndex:
+        """The index beside the vectors, of an approximate kind."""
+        assert self._ann is not None and self._planner.calibration is not None
+        return self._ann.get(self._planner.calibration.shallow.width)
+
     def vectors(self, rows: Rows) -> Floats:
         """A copy of some rows, decoded: float32 [rows, dim], in the order given."""
         return self._stored.take(rows)
@@ -157,14 +164,15 @@ class DensePart:
             candidates = None if allowed is None else np.flatnonzero(allowed)
             with one_thread():
                 return scan(self._stored, queries, k, candidates)
-        if len(queries) < 2 * _PIECE:
+        cut = pieces(len(queries))
+        if len(cut) == 1:
             return self._approximate(plan, queries, k, allowed)
-        found = spread(lambda piece: self._approximate(plan, piece, k, allowed), _pieces(queries))
+        found = spread(lambda piece: self._approximate(plan, queries[piece], k, allowed), cut)
         return np.concatenate([scores for scores, _ in found]), np.concatenate([rows for _, rows in found])
 
     def _approximate(self, plan: Plan, queries: Floats, k: int, allowed: Allowed | None) -> tuple[Floats, Rows]:
-        assert plan.effort is not None and self._ann is not None and self._planner.calibration is not None
-        ann = self._ann.get(self._planner.calibration.shallow.width)
+        assert plan.effort is not None
+        ann = self.ann()
         with one_thread():
             if allowed is None:
                 candidates = ann.search(queries, plan.effort)
@@ -178,11 +186,6 @@ class DensePart:
             again = self._run(self._planner.wider(plan), queries[short], k, allowed)
             scores[short], rows[short] = (values[:, : rows.shape[1]] for values in again)
         return scores, rows
-
-
-def _pieces(queries: Floats) -> Sequence[Floats]:
-    count = min(4 * cores(), len(queries) // _PIECE)
-    return np.array_split(queries, count)
 
 
 def _selector(bits: NDArray[np.uint8]) -> Any:

@@ -26,10 +26,11 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """Such as `exact scan`, or `ivf-pq, nprobe 24, 160 candidates scored exactly`."""
+        """Such as `exact scan`, or `ivf-pq, nprobe 24, 160 candidates scored exactly`, a width of 0 left out."""
         if self.effort is None:
             return "exact scan" if self.matching == self.rows else "exact scan of the rows that match"
         width = {"hnsw": f", ef {self.effort.width}", "pq": ""}.get(self.kind, f", nprobe {self.effort.width}")
+        width = width if self.effort.width else ""
         return f"{self.kind}{width}, {self.effort.candidates} candidates scored exactly"
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import pairwise
 from typing import TypeVar
 
 from retr.index.dense.engine import faiss
@@ -17,6 +18,8 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 _FIRST_PROCESS = os.getpid()
+_PIECE = 16
+"""Queries that are worth handing to another thread together."""
 _TEAM_ROWS = 50_000
 """Fewer rows are coded as fast by one thread as by a team, which waits for its slowest in thousands of short steps."""
 _pools: dict[int, ThreadPoolExecutor] = {}
@@ -45,6 +48,15 @@ def building_threads(rows: int) -> AbstractContextManager[None]:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pieces(queries: int) -> list[slice]:
+    """So many queries cut for `spread`: one piece where they are few."""
+    if queries < 2 * _PIECE:
+        return [slice(0, queries)]
+    count = min(4 * cores(), queries // _PIECE)
+    cuts = [queries * number // count for number in range(count + 1)]
+    return [slice(start, stop) for start, stop in pairwise(cuts)]
 
 
 def spread(work: Callable[[_T], _R], pieces: Sequence[_T]) -> list[_R]:
