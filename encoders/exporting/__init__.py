@@ -1,1 +1,69 @@
 """A model folder to one that is fast and portable, with the proof that it is the same model."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retr.retrieval.errors import BadInput, unknown
+from retr.retrieval.kinds import Spec, resolve
+
+if TYPE_CHECKING:
+    from retr.encoders.exporting.export import Exported
+    from retr.encoders.exporting.settings import ExportSettings
+
+EXPORTERS = {"bi": "retr.encoders.exporting.bi:open_source", "cross": "retr.encoders.exporting.cross:open_source"}
+"""Kind to a callable `(folder, name, texts) -> Subject`."""
+
+__all__ = ["EXPORTERS", "export"]
+
+
+def export(
+    spec: str,
+    out: str | Path,
+    *,
+    settings: "ExportSettings | None" = None,
+    texts: str | Path | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> "Exported":
+    """Export `KIND=SOURCE` (or a folder or hub name, of the kind `bi`) into the folder `out`.
+
+    `texts`: documents like those that will be encoded, on which the choice and the comparison are made.
+    """
+    from retr.encoders.exporting.export import export_subject
+    from retr.encoders.exporting.settings import ExportSettings
+    from retr.encoders.exporting.staging import check_free
+    from retr.encoders.exporting.texts import built_in, read_texts
+    from retr.encoders.reading.folder import reading
+
+    parsed, settings, out = Spec.parse(spec, default_kind="bi"), settings or ExportSettings(), Path(out).expanduser()
+    if parsed.kind not in EXPORTERS:
+        raise unknown("kind of model to export", parsed.kind, EXPORTERS)
+    folder, name = _source(parsed)
+    check_free(out, folder, force=settings.force)
+    chosen = built_in() if texts is None else read_texts(Path(texts))
+    with reading(folder):
+        subject = resolve(parsed.kind, EXPORTERS, "kind of model to export")(folder, name, chosen)
+    return export_subject(subject, out, settings, report)
+
+
+def _source(spec: Spec) -> tuple[Path, str]:
+    """The original's folder and name; BadInput for what has nothing more to give than it is."""
+    from retr.encoders.models import MODELS
+    from retr.encoders.reading import hub
+    from retr.encoders.reading.folder import read_json
+    from retr.encoders.reading.record import RECORD
+
+    path, name = Path(spec.source).expanduser(), ""
+    if spec.source in MODELS:
+        raise BadInput(f"{spec.source} comes with retr in int8 alone. Export from the folder of the float32 model.")
+    if not path.is_dir() and hub.is_hub_name(spec.source):
+        path, name = hub.fetch(spec.source), spec.source
+    if not path.is_dir():
+        raise BadInput(f"There is no model folder {spec.source!r}. Give one that sentence-transformers saved.")
+    exported = read_json(path / RECORD, missing={}).get("export")
+    if exported is not None:
+        raise BadInput(f"{path} is an export itself. Export again from the model that it was made from.")
+    names = read_json(path / "config.json", missing={}).get("architectures") or [""]
+    if spec.kind == "bi" and str(names[0]).endswith("SequenceClassification") and not (path / "modules.json").is_file():
+        raise BadInput(f"{path} is a classifier: to export it as a reranker, write cross={spec.source}.")
+    return path, name

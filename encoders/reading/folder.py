@@ -76,7 +76,7 @@ def read_folder(path: Path) -> ModelFolder:
         )
     config = read_json(path / "config.json")
     settings = read_json(path / "config_sentence_transformers.json", missing={})
-    modules = _modules(path)
+    modules = modules_of(path)
     pooling: dict[str, Any] = next((read_json(item / "config.json") for kind, item in modules if kind == "Pooling"), {})
     dense_folders = [item for kind, item in modules if kind == "Dense"]
     similarity = _similarity(path, settings)
@@ -150,7 +150,7 @@ def inside(root: Path, name: str) -> Path:
     return found
 
 
-def _modules(path: Path) -> list[tuple[str, Path]]:
+def modules_of(path: Path) -> list[tuple[str, Path]]:
     """(kind, folder) of each module, where the kind is the last part of its type; an unknown one is an error."""
     if not (path / "modules.json").is_file():
         return [("Transformer", path)]

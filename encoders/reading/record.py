@@ -63,17 +63,22 @@ def read_record(folder: Path, kind: str) -> Record | None:
         raise Damaged(f"{folder} was exported as {record.kind!r}, not as {kind!r}. Load it as {record.kind}={folder}.")
     if record.network not in record.files:
         raise Damaged(f"{path} has no sha256 of its network {record.network!r}. Export the model again.")
+    _check_files(folder, record)
+    return record
+
+
+def _check_files(folder: Path, record: Record) -> None:
+    """The files are there, and are those that were measured."""
     files = {name: inside(folder, name) for name in record.files}
     for name, file in files.items():
         if not file.is_file():
-            raise NotFound(f"{path} names {name!r}, which is missing. Export the model again.")
+            raise NotFound(f"{folder / RECORD} names {name!r}, which is missing. Export the model again.")
     for name, found in hashes(folder, list(files.values())).items():
         if found != record.files[name]:
             raise Damaged(
                 f"{folder / name} has sha256 {found[:12]}…, but {record.files[name][:12]}… was exported and measured. "
                 "Export the model again, or remove retr.json to use the folder without its figures."
             )
-    return record
 
 
 def _checked(path: Path, table: Any) -> Record:
