@@ -24,7 +24,7 @@ def compare_vectors(found: Floats, exact: Floats) -> dict[str, float]:
 
 
 def compare_scores(found: Floats, exact: Floats) -> dict[str, float]:
-    """Spearman's rank correlation, the largest change, also in standard deviations, and how many of the ten best stay."""
+    """Rank correlation (Spearman), the largest change, also in standard deviations, and how many of the best stay."""
     _check(found, exact)
     spread = max(float(exact.std()), TINY)
     return {
