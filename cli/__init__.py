@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "check": "retr.cli.check:check",
     "encode": "retr.cli.encode:encode",
     "eval": "retr.cli.evaluate:evaluate",
+    "export": "retr.cli.export:export",
     "models": "retr.cli.models:models",
     "doctor": "retr.cli.doctor:doctor",
 }
