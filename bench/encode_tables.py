@@ -127,7 +127,7 @@ def least(runs: Sequence[Mapping[str, Any]], key: str) -> float | None:
 
 def corpus(notes: Sequence[Note], quality: Mapping[str, Quality]) -> Table:
     """SciFact whole, once."""
-    columns = ["SciFact, whole", "wall s", "CPU s", "texts/s", "MiB", "nDCG@10", "− ST [95%]"]
+    columns = ["SciFact, whole", "runs on", "wall s", "CPU s", "texts/s", "MiB", "nDCG@10", "− ST [95%]"]
     columns += ["cosine, documents: mean", "worst", "queries: mean", "worst"]
     rows = []
     for note in notes:
@@ -135,7 +135,7 @@ def corpus(notes: Sequence[Note], quality: Mapping[str, Quality]) -> Table:
         if one:
             minus = found.get("minus")
             interval = f"{minus[0]:+.4f} [{minus[1]:+.4f}, {minus[2]:+.4f}]" if minus else "-"
-            cells = [number(one["wall"]), number(one["cpu"]), number(one["texts"] / one["wall"])]
+            cells = [one["runtime"], number(one["wall"]), number(one["cpu"]), number(one["texts"] / one["wall"])]
             cosines = [cell for kind in KINDS.values() for cell in quality_cells(found, kind)[:2]]
             rows.append([name(note), *cells, number(one["peak_mib"], 0), number(found[METRIC], 4), interval, *cosines])
     return Table(columns, rows)
@@ -239,7 +239,8 @@ def caption(notes: Sequence[Note], about: Mapping[str, Any], skipped: Mapping[st
     left = f" Left out: {', '.join(f'{system} ({why})' for system, why in skipped.items())}." if skipped else ""
     sizes = ", ".join(f"{found['texts']:,} {kind}" for kind, found in about.items() if not kind.startswith("few"))
     return (
-        f"all-MiniLM-L6-v2, texts of SciFact: {sizes}; best (median) of {'/'.join(map(str, repeats))} processes a part; "
+        f"all-MiniLM-L6-v2, texts of SciFact: {sizes}; "
+        f"best (median) of {'/'.join(map(str, repeats))} processes a part; "
         f"measured {' to '.join(dict.fromkeys((*days[:1], *days[-1:])))}; "
         f"load at the start of a process {min(loads)} to {max(loads)}, median {statistics.median(loads)}.{left}"
     )

@@ -15,6 +15,8 @@ DIM = 384
 class FastEmbed:
     """A model registered and loaded from a folder."""
 
+    runtime = "onnxruntime"
+
     def __init__(self, options: Options) -> None:
         from fastembed import TextEmbedding
         from fastembed.common.model_description import ModelSource, PoolingType

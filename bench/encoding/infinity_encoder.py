@@ -13,6 +13,8 @@ from encoding.protocol import Floats, Options
 class Infinity:
     """A started engine and the event loop that it lives in."""
 
+    runtime = "torch, float32"
+
     def __init__(self, options: Options) -> None:
         from infinity_emb import AsyncEmbeddingEngine, EngineArgs
 

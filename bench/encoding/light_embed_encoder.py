@@ -12,6 +12,8 @@ from encoding.protocol import Floats, Options
 class LightEmbed:
     """A model loaded from a folder."""
 
+    runtime = "onnxruntime"
+
     def __init__(self, options: Options) -> None:
         from light_embed import TextEmbedding
 

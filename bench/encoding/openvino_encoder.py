@@ -28,6 +28,8 @@ class OpenVino:
         if "precision" in options:
             settings["INFERENCE_PRECISION_HINT"] = options["precision"]
         compiled = openvino.Core().compile_model(str(Path(options["folder"]) / "model.onnx"), "CPU", settings)
+        precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        self.runtime = f"OpenVINO, {precision}, {compiled.get_property('NUM_STREAMS')} streams"
         self.queue = openvino.AsyncInferQueue(compiled)
         self.one = compiled.create_infer_request()
         self.batch = options.get("batch", 32)

@@ -18,7 +18,9 @@ MAX_TOKENS = 256
 
 
 class Encoder(Protocol):
-    """One system, loaded."""
+    """One system, loaded. `runtime` is what computes, in the system's own words where it has some."""
+
+    runtime: str
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Vectors [texts, dim], in the order of the texts."""

@@ -15,6 +15,7 @@ class Retr:
         from retr.encoders import load_encoder
 
         self.model = load_encoder(options["spec"]) if "spec" in options else load_encoder()
+        self.runtime = str(self.model.describe()["runtime"])
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """As documents."""

@@ -25,6 +25,7 @@ class SentenceTransformers:
         if "dtype" in options:
             settings["model_kwargs"] = {"dtype": getattr(torch, options["dtype"])}
         self.model = SentenceTransformer(options["model"], device="cpu", **settings)
+        self.runtime = f"torch, {str(next(self.model.parameters()).dtype).removeprefix('torch.')}"
         self.settings = {"batch_size": options["batch"]} if "batch" in options else {}
         self.presort = options.get("presort", False)
         processes = options.get("processes", 1)
