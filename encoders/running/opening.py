@@ -85,7 +85,7 @@ def _open_torch(path: Path, config: Mapping[str, Any], files: list[Path], classi
         raise missing_package(
             "transformers", needed_for=f"A model of the type {kind!r} without ONNX file", extra="train"
         )
-    from retr.encoders.running.torch_network import open_torch
+    from retr.encoders.on_torch.network import open_torch
 
     network = open_torch(path, classifier=classifier)
     return Opened(network, tuple(files), "torch", precision="as stored" if classifier else "float32")
