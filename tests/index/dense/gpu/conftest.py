@@ -71,7 +71,8 @@ class OnGpu:
             machine.searching.set()
             time.sleep(machine.pause)
             scores, rows = self.index.search(queries, k, params=params)
-        return scores[:, ::-1], rows[:, ::-1]  # Nothing may depend on the order that a GPU gives equal scores.
+        # Nothing may depend on the order in which a GPU gives equal scores.
+        return scores, rows[:, np.random.default_rng(k).permutation(k)]
 
     def __del__(self) -> None:
         with self.resources:
