@@ -5,6 +5,7 @@ Needs `retr[train]`, onnx and onnxscript.
 
 import contextlib
 import inspect
+import io
 import logging
 import warnings
 from collections.abc import Callable, Collection, Iterator
@@ -76,7 +77,7 @@ def trace(subject: Subject, workspace: Path) -> FromGraph:
     graph = onnx.load(str(path))
     for file in workspace.glob("traced.onnx*"):
         file.unlink()
-    return FromGraph(graph)
+    return FromGraph(rewriting.without_traces(graph))
 
 
 def _load(subject: Subject) -> tuple[Any, list[str]]:
@@ -138,7 +139,8 @@ def _quietly() -> Iterator[None]:
     """torch's exporter warns and prints about its own insides."""
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
+        said = io.StringIO()
+        with warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             warnings.simplefilter("ignore")
             yield
     finally:

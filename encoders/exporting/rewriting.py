@@ -7,13 +7,8 @@ import numpy as np
 
 from retr.encoders.exporting.products import SMALLEST, STEPS
 from retr.encoders.graphs.quantising import quantised_linear
-from retr.encoders.graphs.wire import FLOAT, UINT8, Array
+from retr.encoders.graphs.wire import FLOAT, FLOAT16, UINT8, Array
 from retr.encoders.reading.weights import Linear
-
-KEPT_IN_FLOAT32 = (
-    "LayerNormalization", "Softmax", "ReduceMean", "Pow", "Sqrt", "Reciprocal", "Range", "CumSum", "Sin", "Cos",
-)  # fmt: skip
-"""Operators whose numbers half precision cannot hold in every model."""
 
 
 def matrices(model: Any) -> list[str]:
@@ -51,15 +46,53 @@ def to_int8(model: Any, kept: Collection[str] = ()) -> Any:
 
 
 def to_float16(model: Any) -> Any:
-    """A copy in float16 with the same inputs and outputs."""
+    """A copy whose matrices and tables are float16 and multiplied so; all else stays float32: it cannot overflow."""
     import onnx
-    from onnxruntime.transformers.float16 import convert_float_to_float16
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    return convert_float_to_float16(
-        copy, keep_io_types=True, op_block_list=[*KEPT_IN_FLOAT32], disable_shape_infer=False
-    )
+    held, chosen = _held(copy), set(matrices(copy))
+    tables = [node.input[0] for node in copy.graph.node if node.op_type == "Gather"]
+    chosen |= {name for name in tables if name in held and _is_matrix(held[name])}
+    rewritten: list[Any] = []
+    for node in copy.graph.node:
+        rewritten += _in_half(node, chosen)
+    used = {name for node in rewritten for name in node.input}
+    tensors = [tensor for name, tensor in held.items() if name not in chosen or name in used]
+    for name in sorted(chosen):
+        half = onnx.numpy_helper.to_array(held[name]).astype(np.float16)
+        tensors.append(onnx.numpy_helper.from_array(half, f"{name}.half"))
+    _replace(copy, rewritten, tensors)
+    return copy
+
+
+def _in_half(node: Any, chosen: set[str]) -> list[Any]:
+    """The node, or those that do the same on the half of its weight."""
+    from onnx.helper import make_node
+
+    out = node.output[0]
+    if node.op_type == "MatMul" and node.input[1] in chosen:
+        return [
+            make_node("Cast", [node.input[0]], [f"{out}.input"], to=FLOAT16),
+            make_node("MatMul", [f"{out}.input", f"{node.input[1]}.half"], [f"{out}.half"]),
+            make_node("Cast", [f"{out}.half"], [out], to=FLOAT),
+        ]
+    if node.op_type == "Gather" and node.input[0] in chosen:
+        rows = make_node("Gather", [f"{node.input[0]}.half", node.input[1]], [f"{out}.half"])
+        rows.attribute.extend(node.attribute)
+        return [rows, make_node("Cast", [f"{out}.half"], [out], to=FLOAT)]
+    return [node]
+
+
+def without_traces(model: Any) -> Any:
+    """The model without what torch says of its own source: lines of code, and paths of this machine."""
+    for item in [model, model.graph, *model.graph.node, *model.graph.initializer, *model.graph.value_info]:
+        item.ClearField("doc_string")
+        item.ClearField("metadata_props")
+    for item in (*model.graph.input, *model.graph.output):
+        item.ClearField("doc_string")
+        item.ClearField("metadata_props")
+    return model
 
 
 def _held(model: Any) -> dict[str, Any]:
