@@ -18,13 +18,14 @@ from retr.index.disk.manifest import Manifest
 from retr.index.hits import Near, hits, near
 from retr.index.lexical.postings import analyzer
 from retr.index.lexical.snippets import SNIPPET_CHARACTERS, Snippet, snippet
+from retr.index.remembering import QueryVectors
 from retr.index.searching import Searcher, check_query
 from retr.index.settings import Mode, SearchSettings, check_k
 from retr.index.snapshot import Snapshot, open_snapshot
 from retr.index.writing.batch import given_vectors, stored
 from retr.index.writing.creation import given, make_chunker
 from retr.retrieval.chunking import Chunker, ChunkSettings
-from retr.retrieval.embeddings import Vectors
+from retr.retrieval.embeddings import Floats, Vectors
 from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.protocols import Encoder, Scorer
 from retr.retrieval.records import Document, Hit
@@ -58,6 +59,7 @@ class Reading:
         self._disk = disk or Disk()
         self._encoder: Encoder | None = None
         self._encoder_process = 0
+        self._remembered = QueryVectors()
 
     def __len__(self) -> int:
         return self.manifest.live_documents
@@ -83,6 +85,7 @@ class Reading:
         # Threads of a model runtime do not survive a fork: a child loads its own.
         if self._encoder is None or self._encoder_process != os.getpid():
             self._encoder, self._encoder_process = self._loaded(), os.getpid()
+            self._remembered = QueryVectors()
         return self._encoder
 
     def _loaded(self) -> Encoder:
@@ -224,12 +227,17 @@ class Reading:
         )
 
     def _encode_queries(self, texts: Sequence[str]) -> Vectors:
-        vectors = self.encoder.encode_queries(texts)
-        if not isinstance(vectors, Vectors):
-            raise Mismatch("The encoder gives one vector a token; this collection holds one a text.")
+        encoder = self.encoder
         facts, dim = self.manifest.encoder, self.manifest.dim
         assert facts is not None and dim is not None
-        return Vectors(stored(vectors, facts, dim))
+
+        def encode(missing: list[str]) -> Floats:
+            vectors = encoder.encode_queries(missing)
+            if not isinstance(vectors, Vectors):
+                raise Mismatch("The encoder gives one vector a token; this collection holds one a text.")
+            return stored(vectors, facts, dim)
+
+        return Vectors(self._remembered.of(texts, encode))
 
 
 def check_ids(ids: Iterable[str]) -> list[str]:
