@@ -427,6 +427,66 @@ EVALUATING = [
     ),
 ]
 
+
+def vectors_in_v(change: Callable[[Path], object] = lambda folder: None) -> Callable[[Path], object]:
+    """A folder of vectors in v, made from good.txt."""
+
+    def prepare(folder: Path) -> None:
+        done = retr(folder, "encode", "good.txt", "--out", "v")
+        assert done.returncode == 0, done.stderr
+        change(folder)
+
+    return prepare
+
+
+def encode(*more: str, source: str = "good.txt", out: str = "v") -> list[str]:
+    return ["encode", source, "--out", out, *more]
+
+
+ENCODING = [
+    Case("nowhere", "--out FOLDER", ["encode", "good.txt"]),
+    Case("nothing", "Nothing to encode", ["encode", "--out", "v"]),
+    Case("missing file", "Did you mean 'good.txt'", encode(source="goood.txt")),
+    Case("blank line file", "no records", encode("--lines", source="e.txt"), file("e.txt", "\n\n")),
+    Case("other kind of file", ".csv cannot be written", encode(out="v.csv")),
+    Case("file in no folder", "no folder 'no'", encode(out="no/v.npy")),
+    Case("file that is a folder", "is a folder", encode(out="d.npy"), lambda folder: (folder / "d.npy").mkdir()),
+    Case("folder that is a file", "is a file", encode(out="f"), file("f", "x")),
+    Case("somebody else's folder", "notes.txt", encode(), file("v/notes.txt", "x")),
+    Case("into its own source", "lies in the source", encode(source="d", out="d/v"), file("d/x.txt", "x")),
+    Case("where nobody writes", "/proc", encode(out="/proc/v")),
+    Case("encoder", "No encoder named 'hash'", encode("--encoder", "hash=x")),
+    Case("side", "No side named 'passages'", encode("--as", "passages")),
+    Case("dtype", "No dtype named 'float64'", encode("--dtype", "float64")),
+    Case("dim", "dim is 0", encode("--dim", "0")),
+    Case("dim too large", "more than the encoder's 384", encode("--dim", "385")),
+    Case("shard size", "shard_texts is 0", encode("--shard-texts", "0")),
+    Case("lines and format", "--lines and --format csv", encode("--lines", "--format", "csv")),
+    Case("shards of a folder", "--shards goes with a file", encode("--shards", "s")),
+    Case(
+        "column",
+        "no text field 'body'",
+        encode("--text-field", "body", source="t.jsonl"),
+        file("t.jsonl", rows({"text": "x"})),
+    ),
+    Case("other vectors", "dtype float32, not float16", encode("--dtype", "float16"), vectors_in_v()),
+    Case("other side", "side documents, not queries", encode("--as", "queries"), vectors_in_v()),
+    Case("manifest damaged", "no manifest of vectors", encode(), vectors_in_v(file("v/manifest.json", "{"))),
+    Case(
+        "NaN",
+        "'good.txt' holds NaN",
+        encode("--encoder", "nan:Encoder=x"),
+        file(
+            "nan.py",
+            "import numpy\nfrom retr.retrieval.embeddings import Vectors\n"
+            "class Encoder:\n    dim, similarity, fingerprint = 2, 'dot', 'f'\n    def __init__(self, source): pass\n"
+            "    def encode_documents(self, texts):\n"
+            "        return Vectors(numpy.full((len(texts), 2), numpy.nan, numpy.float32))\n"
+            "    encode_queries = encode_documents\n",
+        ),
+    ),
+]
+
 CASES = [
     (group, case)
     for group, cases in globals().copy().items()
