@@ -16,6 +16,9 @@ OPSETS = {"": 18}
 LARGEST_INSIDE = 3 << 29
 """Bytes (1.5 GiB): with more, the weights go into a second file, since protobuf ends at 2 GiB."""
 
+SMALLEST_OUTSIDE = 1024
+"""Bytes: smaller constants stay in the file, where runtimes look for shapes."""
+
 PAGE = 4096
 """Where a tensor may start in the second file, so that runtimes can map it."""
 
@@ -97,7 +100,9 @@ def _write_beside(path: Path, arrays: Mapping[str, Array]) -> dict[str, dict[str
     places = {}
     with path.open("wb") as file:
         for name, array in arrays.items():
+            if array.nbytes < SMALLEST_OUTSIDE:
+                continue
             file.write(bytes(-file.tell() % PAGE))
             places[name] = {"location": path.name, "offset": str(file.tell()), "length": str(array.nbytes)}
-            file.write(array.reshape(-1).view(np.uint8).data if array.nbytes else b"")
+            file.write(array.reshape(-1).view(np.uint8).data)
     return places
