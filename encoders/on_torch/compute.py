@@ -28,8 +28,8 @@ class Compute:
     """A device and a precision as asked for; `place` finds out what they mean here.
 
     The device `auto` is a GPU where there is one. The precision `auto` is float32 on a CPU, whatever instructions it
-    has, and float16 on a GPU. Half precision stays within 1e-2 of float32, relative to a vector's length; on a CPU it
-    needs the instructions for it (with AVX512_BF16, bfloat16 measured 2.6 to 3 times as fast as float32).
+    has, and float16 on a GPU. float16 stays within 1e-2 of float32, relative to a vector's length, and bfloat16 within
+    2e-2. On a CPU they need the instructions (with AVX512_BF16, bfloat16 measured 2.6 to 3 times as fast as float32).
     """
 
     device: str = "cpu"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from retr.encoders.on_torch.compute import Compute, Placement
 from retr.encoders.on_torch.packing import Packing, sent
 from retr.encoders.on_torch.pooling import pool_packed
-from retr.encoders.on_torch.probe import first_position, packed_states
+from retr.encoders.on_torch.probe import first_position, packed_states, trial_texts
 from retr.encoders.on_torch.threads import one_thread
 from retr.encoders.running.session import Ids
 from retr.retrieval.embeddings import Floats
@@ -112,6 +112,20 @@ def open_torch(path: Path, *, classifier: bool, compute: Compute | None = None) 
     return network_of(model, placement, classifier=classifier)
 
 
+def _check_finite(model: Any, placement: Placement) -> None:
+    """BadInput where a model's numbers are too large for its precision, as some decoders' are for float16."""
+    if placement.precision == "float32":
+        return
+    text = trial_texts(model.config)[0].to(placement.device)
+    with torch.inference_mode(), one_thread() if placement.on_cpu else nullcontext():
+        given = model(input_ids=text[None])
+    if not bool((given.logits if "logits" in given else given.last_hidden_state).isfinite().all()):
+        raise BadInput(
+            f"{type(model).__name__} gives no finite numbers in {placement.precision}: its states are too large for "
+            "it. Use float32, or bfloat16 on a GPU."
+        )
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """transformers draws a bar for the weights it loads; a library shows none."""
@@ -135,5 +149,6 @@ def network_of(model: Any, placement: Placement, *, classifier: bool = False) ->
     with one_thread():
         first = None if classifier else first_position(model)
     model = model.to(placement.device, placement.dtype)
+    _check_finite(model, placement)
     budget = TOKENS_ON_CPU if placement.on_cpu else TOKENS_ON_GPU
     return TorchNetwork(model, classifier, inputs, placement, first, budget)

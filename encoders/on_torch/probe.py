@@ -39,7 +39,7 @@ def first_position(model: Any) -> int | None:
     own = model.config._attn_implementation
     if _grows(model.config) or not getattr(model, "_can_set_attn_implementation", lambda: True)():
         return None
-    texts = _texts(model.config)
+    texts = trial_texts(model.config)
     try:
         with torch.inference_mode():
             alone = [model(input_ids=text[None]).last_hidden_state[0] for text in texts]
@@ -61,7 +61,7 @@ def _agrees(model: Any, texts: Sequence[torch.Tensor], alone: torch.Tensor, firs
     return bool((states - alone).abs().max() <= TOLERANCE * alone.abs().max())
 
 
-def _texts(config: Any) -> list[torch.Tensor]:
+def trial_texts(config: Any) -> list[torch.Tensor]:
     """Three texts of different tokens, none of them special: one longer than a sliding window, two of one length."""
     window = getattr(config, "sliding_window", None) or getattr(config, "local_attention", None) or 0
     most = getattr(config, "max_position_embeddings", None) or LONGEST

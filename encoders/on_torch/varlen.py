@@ -40,7 +40,7 @@ def varlen_attention(
 
     FlashAttention 2 (arXiv 2307.08691) in its form for variable lengths: half precision on a GPU alone.
     """
-    kernel = _kernel(query.device) if query.is_cuda and not terms.dropout and _fits(query, value) else None
+    kernel = _kernel_for(query, value, terms)
     if kernel is None:
         return None
     reach = -1 if terms.window is None else terms.window - 1
@@ -57,17 +57,26 @@ def varlen_attention(
     return states[None]
 
 
-def _fits(query: torch.Tensor, value: torch.Tensor) -> bool:
+def _kernel_for(query: torch.Tensor, value: torch.Tensor, terms: Terms) -> Callable[..., Any] | None:
     dim = query.shape[-1]
     half = query.dtype in (torch.float16, torch.bfloat16)
-    return half and dim == value.shape[-1] and dim % 8 == 0 and dim <= MOST_DIM
+    fits = half and dim == value.shape[-1] and dim % 8 == 0 and dim <= MOST_DIM and not terms.dropout
+    return _kernel(query.device) if query.is_cuda and fits else None
 
 
 @cache
 def _kernel(device: torch.device) -> Callable[..., Any] | None:
     """torch's own kernel, when this torch has it and this GPU can run it."""
-    if find_spec("torch.nn.attention.varlen") is None or torch.cuda.get_device_capability(device) < OLDEST_GPU:
+    if not _signature_fits() or torch.cuda.get_device_capability(device) < OLDEST_GPU:
         return None
     from torch.nn.attention.varlen import varlen_attn
 
-    return varlen_attn if set(inspect.signature(varlen_attn).parameters) >= NEEDED else None
+    return varlen_attn
+
+
+def _signature_fits() -> bool:
+    if find_spec("torch.nn.attention.varlen") is None:
+        return False
+    from torch.nn.attention.varlen import varlen_attn
+
+    return set(inspect.signature(varlen_attn).parameters) >= NEEDED

@@ -64,9 +64,12 @@ def open_built(model: BuiltModel, budget: int) -> OnnxNetwork:
     return OnnxNetwork(session, tuple(item.name for item in session.get_inputs()), "last_hidden_state", budget)
 
 
-def open_file(path: Path, *, classifier: bool) -> OnnxNetwork:
-    """The network of a user's ONNX file. Every text runs alone: the file may quantise or normalise over a batch."""
-    session = open_session(path)
+def open_file(path: Path, *, classifier: bool, session: Any = None) -> OnnxNetwork:
+    """The network of a user's ONNX file. Every text runs alone: the file may quantise or normalise over a batch.
+
+    `session` is one that was opened on another device; else it is opened on the CPU.
+    """
+    session = session or open_session(path)
     inputs = tuple(item.name for item in session.get_inputs())
     strange = [name for name in inputs if name not in KNOWN_INPUTS]
     if strange or "input_ids" not in inputs:

@@ -1,14 +1,20 @@
 """Devices and precisions that are asked for: what is accepted, what is refused in one line, what is the default."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
 
 from retr.encoders.on_torch import compute  # noqa: E402
-from retr.encoders.on_torch.compute import Compute, cpu_flags  # noqa: E402
+from retr.encoders.on_torch.compute import Compute, Placement, cpu_flags  # noqa: E402
+from retr.encoders.on_torch.network import network_of  # noqa: E402
 from retr.retrieval.errors import BadInput, NotFound  # noqa: E402
+
+MakeTransformer = Callable[..., Any]
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:0", "cuda:12", "mps", "auto"])
@@ -68,3 +74,13 @@ def test_half_precision_needs_a_cpu_with_the_instructions(monkeypatch: pytest.Mo
     told.write_text("flags : fpu avx512_bf16\n")
     assert Compute("cpu", "bfloat16").place().precision == "bfloat16"
     assert cpu_flags(tmp_path / "none") == set()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_too_large_for_float16_is_told(make_transformer: MakeTransformer) -> None:
+    model = make_transformer("bert")
+    model.encoder.layer[0].output.dense.weight.data *= 1e6
+    place = Placement(torch.device("cpu"), torch.float16)
+    with pytest.raises(BadInput, match="no finite numbers in float16"):
+        network_of(model, place)
+    assert network_of(make_transformer("bert"), place).packs
