@@ -1,4 +1,4 @@
-"""Teachers to students: each distillation recipe is one file here and one line in the table."""
+"""Teachers to students: each method of distillation is one file or folder here and one line in the table."""
 
-RECIPES: dict[str, str] = {}
-"""A recipe's name to `module:attribute`. Its methods come in a later release."""
+METHODS: dict[str, str] = {"static": "retr.distill.static.method:METHOD"}
+"""A method's name, as a recipe says it, to its `retr.distill.recipe.Method`."""

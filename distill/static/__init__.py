@@ -1,0 +1,1 @@
+"""The static student: a table of words distilled from any encoder."""
