@@ -3,7 +3,11 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
 #pragma GCC target("avx2,fma")
+#endif
 
 namespace retr {
 namespace {
@@ -26,4 +30,8 @@ extern const Kernels avx2_kernels;
 const Kernels avx2_kernels{"avx2", pack_bytes, pack, PANEL, scratch_bytes, run};
 
 }  // namespace retr
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 #endif

@@ -3,7 +3,11 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma"))), apply_to = function)
+#else
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")
+#endif
 
 namespace retr {
 namespace {
@@ -25,4 +29,8 @@ extern const Kernels avx512_kernels;
 const Kernels avx512_kernels{"avx512-vnni", pack_bytes, pack, PANEL, scratch_bytes, run};
 
 }  // namespace retr
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 #endif

@@ -1,9 +1,9 @@
 // 64-bit ARM with 8-bit dot products (Apple M1, Graviton 2 and later): inputs are signed there, so they are shifted.
 #include "plan.h"
 
-#if defined(__aarch64__)
+#if defined(RETR_NEON_DOT)
 #include <arm_neon.h>
-#if !defined(__APPLE__)
+#if !defined(__clang__)
 #pragma GCC target("arch=armv8.2-a+dotprod")
 #endif
 
@@ -27,4 +27,5 @@ extern const Kernels neon_dot_kernels;
 const Kernels neon_dot_kernels{"neon-dot", pack_bytes, pack, PANEL, scratch_bytes, run};
 
 }  // namespace retr
+
 #endif

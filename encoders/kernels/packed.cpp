@@ -20,7 +20,10 @@ namespace retr {
 #if defined(__x86_64__)
 extern const Kernels avx512_bf16_kernels, avx512_kernels, avxvnni_kernels, avx2_kernels;
 #elif defined(__aarch64__)
-extern const Kernels neon_dot_kernels, neon_kernels;
+extern const Kernels neon_kernels;
+#if defined(RETR_NEON_DOT)
+extern const Kernels neon_dot_kernels;
+#endif
 #endif
 
 namespace {
@@ -30,7 +33,7 @@ bool has_avx_vnni() {
     unsigned a = 0, b = 0, c = 0, d = 0;
     return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4));
 }
-#elif defined(__aarch64__)
+#elif defined(RETR_NEON_DOT)
 bool has_dot_products() {
 #if defined(__APPLE__)
     return true;
@@ -57,7 +60,9 @@ const Kernels *const *usable() {
         if (avx2 && has_avx_vnni()) found[count++] = &avxvnni_kernels;
         if (avx2) found[count++] = &avx2_kernels;
 #elif defined(__aarch64__)
+#if defined(RETR_NEON_DOT)
         if (has_dot_products()) found[count++] = &neon_dot_kernels;
+#endif
         found[count++] = &neon_kernels;
 #endif
         found[count] = nullptr;

@@ -4,6 +4,11 @@
 #include <cstdint>
 #include <utility>
 
+// Clang offers ARM's dot products only where the whole build may use them, as on Apple's processors.
+#if defined(__aarch64__) && (!defined(__clang__) || defined(__ARM_FEATURE_DOTPROD))
+#define RETR_NEON_DOT
+#endif
+
 namespace retr {
 
 // x @ weight + bias. Packed into panels of columns; see `pack` in transformer.inl for the order.
