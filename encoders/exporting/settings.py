@@ -41,7 +41,7 @@ class Bounds:
             value, bound = figures[field.name], getattr(self, field.name)
             error = field.name.endswith("_error")
             if not (value <= bound if error else value >= bound):
-                found.append(f"{field.name} is {value:.5f}, {'over' if error else 'under'} {bound:g}")
+                found.append(f"{field.name} is {value:.8g}, {'over' if error else 'under'} {bound:g}")
         return found
 
 
