@@ -53,12 +53,9 @@ def main() -> None:
     skipped = {one.name: one.missing for one in systems if one.missing and not stored(args, one)["when"]}
     result = encode_tables.result(notes, read(args.work / "inputs" / "about.json", {}), args.work, skipped)
     print("\n\n".join(Table.read(table).markdown() for table in result["tables"]))
-    whole = {
-        "args": recording.plain(vars(args)),
-        "machine": recording.machine(),
-        "versions": versions(args),
-        **result,
-    }
+    machine = recording.machine()
+    result["caption"] += f" {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB."
+    whole = {"args": recording.plain(vars(args)), "machine": machine, "versions": versions(args), **result}
     print(recording.record(args.name, whole, folder=args.results))
 
 
