@@ -7,6 +7,7 @@ import numpy as np
 
 from retr.encoders.bulk.folder import written
 from retr.encoders.bulk.reading import Block, EncodedFolder
+from retr.encoders.bulk.writing import npy_head
 from retr.retrieval.errors import BadInput, NotFound
 
 KINDS = (".npy", ".parquet")
@@ -41,10 +42,8 @@ def assemble(folder: EncodedFolder, out: Path) -> None:
 
 def _write_npy(folder: EncodedFolder, out: Path) -> None:
     _write_parquet(folder, ids_path(out), vectors=False)
-    kind = np.dtype(folder.manifest.dtype)
-    head = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (len(folder), folder.dim)}
     with written(out) as file:
-        np.lib.format.write_array_header_1_0(file, head)
+        file.write(npy_head((len(folder), folder.dim), folder.manifest.dtype))
         for block in folder.blocks():
             file.write(np.ascontiguousarray(block.values).data)
 

@@ -1,6 +1,6 @@
 """Records to a folder of vectors, shard by shard; what is finished stays finished, whatever stops the run."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +18,11 @@ from retr.encoders.bulk.folder import (
     remove_others,
     shard_path,
     write_manifest,
-    written,
 )
 from retr.encoders.bulk.ids import IdsWriter
 from retr.encoders.bulk.settings import BulkSettings
 from retr.encoders.bulk.sharding import Record, Shard, cut_shards, identity_of
+from retr.encoders.bulk.writing import ShardWriter
 from retr.encoders.running.pipeline import Encoded, Window, encode_windows, windows
 from retr.retrieval.embeddings import Vectors
 from retr.retrieval.errors import BadInput
@@ -122,15 +122,19 @@ class _Job:
         self._ids, self._watch = ids, watch
         self._listed = {shard.key: shard for shard in found.shards}
         self._shards: list[ShardFacts] = []
-        self._waiting: list[Rows] = []
+        self._writer: ShardWriter | None = None
         self.report = BulkReport()
 
     def run(self, records: Iterable[Record]) -> None:
         """Encode what is not there yet. Reading, encoding and writing go on side by side."""
         with closing(encode_windows(self._encoder, self._windows(records), side=self._settings.side)) as encoded:
-            for one in encoded:
-                self._take(one)
-                self._watch(self.report)
+            try:
+                for one in encoded:
+                    self._take(one)
+                    self._watch(self.report)
+            finally:
+                if self._writer is not None:
+                    self._writer.drop()
 
     def manifest(self, ids: str) -> Manifest:
         """The folder's manifest once all is there."""
@@ -160,13 +164,13 @@ class _Job:
         part, report = one.tag, self.report
         facts = part.known
         if facts is None:
-            self._waiting.append(self._stored(one.vectors, part.shard))
+            self._write(one.vectors, part.shard)
             report.encoded += len(one.vectors)
             report.tokens = _sum(report.tokens, one.tokens)
             report.cut = _sum(report.cut, one.cut)
             if not part.last:
                 return
-            facts = self._write(part.shard)
+            facts = self._finish()
         else:
             report.reused += len(part.shard)
             report.shards_reused += 1
@@ -175,7 +179,19 @@ class _Job:
         report.shards += 1
         report.texts += len(part.shard)
 
-    def _stored(self, vectors: Vectors, shard: Shard) -> Rows:
+    def _write(self, vectors: Vectors, shard: Shard) -> None:
+        if self._writer is None:
+            shape = (len(shard), self._found.dim)
+            self._writer = ShardWriter(self._folder, shard.key, shape, self._found.dtype)
+        self._writer.add(self._stored(vectors, shard.records[self._writer.rows :]))
+
+    def _finish(self) -> ShardFacts:
+        assert self._writer is not None
+        facts = self._writer.finish()
+        self._writer = None
+        return facts
+
+    def _stored(self, vectors: Vectors, records: Sequence[Record]) -> Rows:
         """Vectors as the folder holds them: cut to its dim, of its dtype, finite."""
         values = vectors.values[:, : self._found.dim]
         if self._found.dim < vectors.dim and self._found.similarity == "cosine":
@@ -185,19 +201,11 @@ class _Job:
         whole = np.isfinite(rows).all(axis=1)
         if not whole.all():
             row = int(np.argmin(whole))
-            record = shard.records[sum(map(len, self._waiting)) + row]
             reason = "holds NaN or infinite numbers. Check the encoder and the text"
             if np.isfinite(vectors.values[row]).all():
                 reason = f"has numbers too large for {self._found.dtype}. Give --dtype float32"
-            raise BadInput(f"The vector of {record.id!r} {reason}.")
+            raise BadInput(f"The vector of {records[row].id!r} {reason}.")
         return rows
-
-    def _write(self, shard: Shard) -> ShardFacts:
-        path = shard_path(self._folder, shard.key)
-        with written(path) as file:
-            np.save(file, np.concatenate(self._waiting), allow_pickle=False)
-        self._waiting = []
-        return ShardFacts(shard.key, len(shard), path.stat().st_size, sha256_of(path))
 
 
 def _sum(total: int | None, more: int | None) -> int | None:

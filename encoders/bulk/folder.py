@@ -193,5 +193,6 @@ def remove_folder(folder: Path) -> None:
     """Remove a folder of vectors, and nothing in it that is not ours."""
     for path in [folder / MANIFEST, *folder.glob("ids-*.parquet"), *(folder / SHARDS).glob("*.npy"), folder / LOCK]:
         path.unlink(missing_ok=True)
-    (folder / SHARDS).rmdir()
-    folder.rmdir()
+    for each in (folder / SHARDS, folder):
+        with contextlib.suppress(OSError):  # It holds something that is not ours.
+            each.rmdir()

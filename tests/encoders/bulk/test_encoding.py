@@ -275,5 +275,9 @@ def test_what_cannot_be_a_file_is_said_before_the_work(tmp_path: Path) -> None:
 
 def test_removing_takes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
     encode(tmp_path / "v", records(10))
-    remove_folder(tmp_path / "v")
+    encode(tmp_path / "w", records(10))
+    (tmp_path / "w" / "notes.txt").write_text("mine")
+    for name in ("v", "w"):
+        remove_folder(tmp_path / name)
+    assert files(tmp_path) == {"w/notes.txt": b"mine"}
     assert not (tmp_path / "v").exists()
