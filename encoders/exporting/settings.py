@@ -48,7 +48,7 @@ class Bounds:
 BOUNDS: dict[Precision, Bounds] = {
     "float32": Bounds(0.999999, 0.99999, 0.99, 0.9999, 1e-3, 1e-4),
     "float16": Bounds(0.9999, 0.999, 0.95, 0.999, 0.02, 1e-3),
-    "int8": Bounds(0.998, 0.995, 0.85, 0.99, 0.25, 0.01),
+    "int8": Bounds(0.998, 0.995, 0.85, 0.99, 0.25, 1e-3),
 }
 """What is asked of each precision, unless the user asks for something else."""
 
