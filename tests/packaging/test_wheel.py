@@ -1,5 +1,6 @@
 """The wheel and the sdist hold retr's code and data, and nothing else."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import retr
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("retrieval", "encoders", "index", "distill", "cli")
-DATA = ("retrieval/sample", "encoders/vocabularies")
+DATA = ("retrieval/sample", "encoders/reading/vocabularies")
+KERNELS = "retr/encoders/kernels/_packed.abi3.so"
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", "venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "bench"
+    ".git", ".venv", "venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "bench", "*.so"
 )
 
 pytest.importorskip("build", reason="needs the package 'build'")
@@ -62,7 +64,7 @@ def test_the_wheel_holds_every_module_and_data_file(wheel_names: set[str]) -> No
 
 def test_the_wheel_holds_nothing_else(wheel_names: set[str]) -> None:
     prefix = f"retr-{retr.__version__}.dist-info/"
-    assert {name for name in wheel_names - expected() if not name.startswith(prefix)} == set()
+    assert {name for name in wheel_names - expected() if not name.startswith(prefix)} <= {KERNELS}
 
 
 def test_the_wheel_brings_the_licence_and_the_notice(wheel_names: set[str]) -> None:
@@ -72,6 +74,9 @@ def test_the_wheel_brings_the_licence_and_the_notice(wheel_names: set[str]) -> N
 
 def test_the_sdist_holds_the_code_and_can_be_built_again(sdist_names: set[str]) -> None:
     assert {f"src/{name}" for name in expected()} - sdist_names == set()
+    sources = {f"encoders/kernels/{path.name}" for path in (ROOT / "encoders" / "kernels").glob("*.[chi]*")}
+    assert len(sources) > 5
+    assert sources - sdist_names == set()
     assert {"pyproject.toml", "README.md", "LICENSE", "NOTICE"} <= sdist_names
 
 
@@ -87,7 +92,34 @@ def test_the_wheel_alone_runs(built: Path, tmp_path: Path) -> None:
     assert "Usage: retr" in result.stdout
 
 
-def test_the_wheel_has_no_binary_and_is_small(built: Path, wheel_names: set[str]) -> None:
-    assert not [name for name in wheel_names if name.endswith((".so", ".pyc", ".onnx", ".safetensors"))]
+def test_the_wheel_has_one_binary_and_is_small(built: Path, wheel_names: set[str]) -> None:
+    binary = {name for name in wheel_names if name.endswith((".so", ".pyc", ".onnx", ".safetensors"))}
+    assert binary == ({KERNELS} if shutil.which("g++") else set())
     [wheel] = built.glob("*.whl")
     assert wheel.stat().st_size < 3_000_000
+    assert "-abi3-" in wheel.name
+
+
+def test_without_a_compiler_there_is_a_wheel_without_kernels_that_encodes(built: Path, tmp_path: Path) -> None:
+    [sdist] = built.glob("*.tar.gz")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(tmp_path / "dist")]
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    environment = {**os.environ, "CC": "/nonexistent/cc", "CXX": "/nonexistent/c++"}
+    source = str(tmp_path / sdist.name.removesuffix(".tar.gz"))
+    result = subprocess.run(
+        [*command, source], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    [wheel] = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert KERNELS not in archive.namelist()
+        archive.extractall(tmp_path / "installed")
+    code = (
+        "import sys; sys.path.insert(0, '.'); from retr.encoders import load_encoder; encoder = load_encoder(); "
+        "print(encoder.encode_queries(['a']).values.shape, encoder.describe()['runtime'])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path / "installed", capture_output=True, text=True, check=False
+    )
+    assert result.stdout.startswith("(1, 384) onnxruntime, int8"), result.stderr
