@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from retr.retrieval.metrics import evaluate
+from retr.retrieval.evaluation.ranking import evaluate
 from retr.retrieval.runs import Qrels, Run
 
 Answers = Mapping[str, Mapping[str, float]]

@@ -8,7 +8,7 @@ import typer
 from retr.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from retr.retrieval.metrics import Evaluation
+    from retr.retrieval.evaluation.ranking import Evaluation
 
 DEFAULT_METRICS = ("ndcg@10", "mrr@10", "recall@100")
 
@@ -31,7 +31,7 @@ def evaluate(
     queries: one that the run does not hold counts 0, and one without judgements is left out.
     """
     from retr.cli.output import emit_json, warn
-    from retr.retrieval.metrics import evaluate as score
+    from retr.retrieval.evaluation.ranking import evaluate as score
     from retr.retrieval.runs import Qrels, Run
 
     evaluation = score(Run.load(run), Qrels.load(qrels), metric or DEFAULT_METRICS)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retr.retrieval.errors import BadInput, NotFound
-from retr.retrieval.metrics import METRICS, evaluate
+from retr.retrieval.evaluation.ranking import METRICS, evaluate
 from retr.retrieval.runs import Qrels, Run, ranked
 
 # Ranked: d1 (not relevant), d2 (grade 2), d3 (not judged), d4 (grade 1); d5 (grade 1) was not found.
