@@ -1,5 +1,6 @@
 """A part whose candidates come from a device; everything else, and all that the device cannot do, as on the CPU."""
 
+import os
 from dataclasses import dataclass, replace
 from threading import Lock
 from weakref import WeakKeyDictionary
@@ -97,6 +98,17 @@ class AcceleratedPart:
 # Of the part itself nothing is kept here: what is moved goes when the part does.
 _moved: WeakKeyDictionary[DensePart, dict[Device, tuple[Moved | None, str]]] = WeakKeyDictionary()
 _moving = Lock()
+
+
+def _forget() -> None:
+    """In a forked process: what its parent had moved, and a lock that nobody there will open."""
+    global _moving
+    _moving = Lock()
+    _moved.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)  # Runs after that of `cards`, which has left the indexes alone.
 
 
 def placed(part: DensePart, device: Device) -> tuple[DensePart | AcceleratedPart, str]:

@@ -80,8 +80,11 @@ def test_a_forked_process_leaves_the_gpu_to_its_parent(tmp_path: Path, queries: 
     assert plan["why"].endswith("; not on flat on GPU 0")
     assert len(machine.searches) == 1
     assert "forked from one that uses a GPU" in obstacle(FLAT)
-    (where,) = DenseIndex(32, [small(tmp_path / "two", 1)], FLAT).placement
-    assert where.startswith("CPU: this process was forked")
+    accelerated._forget()
+    for one in (part, small(tmp_path / "two", 1)):
+        (where,) = DenseIndex(32, [one], FLAT).placement
+        assert where.startswith("CPU: this process was forked")
+    assert machine.freed == 0
 
 
 def test_a_process_that_used_no_gpu_may_fork(machine: Any) -> None:
