@@ -2,10 +2,14 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from retr.encoders.bulk import BulkReport, BulkSettings, EncodedFolder, Record, encode_records, open_vectors
 from retr.encoders.bulk.assembling import assemble, check_file, ids_path
@@ -77,6 +81,30 @@ def test_a_run_that_fails_keeps_its_finished_shards(tmp_path: Path) -> None:
     assert (report.encoded + report.reused, report.texts) == (100, 100)
     encode(tmp_path / "straight", records(100))
     assert files(tmp_path / "v") == files(tmp_path / "straight")
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 25), max_size=3), st.integers(1, 120))
+def test_wherever_runs_are_stopped_the_end_is_the_same(stops: list[int], count: int) -> None:
+    class Stopping(Letters):
+        left = 10**6
+
+        def encode_documents(self, texts: Sequence[str]) -> Embeddings:
+            self.left -= 1
+            if self.left < 0:
+                raise KeyError("stop")
+            return super().encode_documents(texts)
+
+    with TemporaryDirectory() as name:
+        place = Path(name)
+        encode(place / "straight", records(count))
+        for stop in stops:
+            encoder = Stopping()
+            encoder.left = stop
+            with suppress(KeyError):
+                encode_records(encoder, records(count), place / "v", settings=SETTINGS)
+        encode(place / "v", records(count))
+        assert files(place / "v") == files(place / "straight")
 
 
 def test_the_same_again_encodes_nothing(tmp_path: Path) -> None:
