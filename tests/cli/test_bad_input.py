@@ -487,6 +487,32 @@ ENCODING = [
     ),
 ]
 
+
+def both(*steps: Callable[[Path], object]) -> Callable[[Path], object]:
+    def prepare(folder: Path) -> None:
+        for step in steps:
+            step(folder)
+
+    return prepare
+
+
+NO_EXPORT = [
+    Case("precision", "No precision named 'int9'. Did you mean 'int8'?", ["export", "m", "out", "--precision", "int9"]),
+    Case("bound", "worst_cosine is 2", ["export", "m", "out", "--worst-cosine", "2"]),
+    Case("source", "There is no model folder 'm'", ["export", "m", "out"]),
+    Case("kind", "No kind of model to export named 'by'", ["export", "by=m", "out"]),
+    Case("int8 already", "in int8 alone", ["export", "all-MiniLM-L6-v2", "out"]),
+    Case("empty", "no config.json", ["export", "m", "out"], lambda folder: (folder / "m").mkdir()),
+    Case("weights", "neither tokenizer.json", ["export", "m", "out"], file("m/config.json", "{}")),
+    Case(
+        "full", "out is not empty; it holds a.txt", ["export", "m", "out"], both(file("m/x", ""), file("out/a.txt", ""))
+    ),
+    Case("a file", "out is a file", ["export", "m", "out"], both(file("m/x", ""), file("out", ""))),
+    Case("no place", "There is no folder nowhere", ["export", "m", "nowhere/out"], file("m/x", "")),
+    Case("inside", "lie in each other", ["export", "m", "m/out"], file("m/x", "")),
+]
+"""`retr export`"""
+
 CASES = [
     (group, case)
     for group, cases in globals().copy().items()
