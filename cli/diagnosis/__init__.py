@@ -33,6 +33,7 @@ CHECKS: dict[str, str] = {
     "extras": "retr.cli.diagnosis.packages:optional",
     "clashes": "retr.cli.diagnosis.packages:clashes",
     "native": "retr.cli.diagnosis.native:libraries",
+    "kernels": "retr.cli.diagnosis.kernels:encoder",
     "model": "retr.cli.diagnosis.models:default_model",
 }
 """A check's name to `module:function`, a function without arguments that gives findings."""

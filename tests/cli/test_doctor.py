@@ -214,3 +214,12 @@ def test_few_open_files_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     [finding] = machine.open_files()
     assert finding.state == "warning"
     assert "ulimit -n 4096" in finding.remedy
+
+
+def test_kernels_that_were_not_built_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    from retr.cli.diagnosis import kernels
+
+    monkeypatch.setattr("retr.encoders.kernels.native.library", lambda: None)
+    [finding] = kernels.encoder()
+    assert finding.state == "warning"
+    assert "compiler" in finding.remedy
