@@ -1,0 +1,1 @@
+"""How good answers are: a file for each kind of task, from ranked lists to pairs of sentences."""
