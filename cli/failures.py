@@ -16,7 +16,7 @@ LONGEST_LINE = 1000
 """Characters of a message; a longer one, with a path of thousands say, is shortened in the middle."""
 
 REMEDIES = {
-    errno.ENOSPC: "Free some space, or put the index on another disk; what was committed is safe.",
+    errno.ENOSPC: "Free some space, or choose another disk; what was committed is safe.",
     errno.EDQUOT: "Your disk quota is used up: free some space; what was committed is safe.",
     errno.EACCES: "Check the owner and permissions of this path.",
     errno.EPERM: "Check the owner and permissions of this path.",
