@@ -25,18 +25,19 @@ def choose_kept(
     Otherwise each unit is quantised alone, and the unit with the greatest loss is kept, then the next, until half of
     the texts are within bounds by a margin; the gate looks at all texts.
     """
-    exact, rows = subject.outputs(), None
+    exact = subject.outputs()
     rows = choosing_half(len(exact))
 
-    def measure(kept: Collection[str]) -> dict[str, float]:
-        return _worst(subject, [found[rows] for found in _outputs(subject, maker, kept, workspace)], exact[rows])
+    def measure(kept: Collection[str], *, quick: bool = False) -> dict[str, float]:
+        outputs = _outputs(subject, maker, kept, workspace, quick=quick)
+        return _worst(subject, [found[rows] for found in outputs], exact[rows])
 
     wanted, units = _tightened(bounds), maker.units()
     if not wanted.broken(measure(())):
         return ()
     losses = {}
     for unit in units:
-        losses[unit] = subject.loss(measure([other for other in units if other != unit]))
+        losses[unit] = subject.loss(measure([other for other in units if other != unit], quick=True))
         report(f"{unit} alone in int8 loses {losses[unit]:.6f}")
     order = sorted(units, key=lambda unit: -losses[unit])
     for count in range(1, len(order)):
@@ -46,15 +47,16 @@ def choose_kept(
     return tuple(sorted(order))
 
 
-def _outputs(subject: Subject, maker: Maker, kept: Collection[str], workspace: Path) -> list[Floats]:
-    """Of the file in padded batches, and of the network that retr makes of it."""
+def _outputs(subject: Subject, maker: Maker, kept: Collection[str], workspace: Path, *, quick: bool) -> list[Floats]:
+    """Of the network that retr makes of the file, if it does; and, unless that is enough, of the file as it is."""
+    fast = maker.fast(kept)
+    found = [] if fast is None else [subject.outputs(fast)]
+    if found and quick:
+        return found
     path = workspace / "candidate.onnx"
     files = maker.write(path, "int8", kept)
     network = open_padded(path, classifier=subject.classifier, max_tokens=subject.max_tokens, padding=0)
-    found = [subject.outputs(network, whole=True)]
-    fast = maker.fast(kept)
-    if fast is not None:
-        found.append(subject.outputs(fast))
+    found.append(subject.outputs(network, whole=True))
     for file in files:
         file.unlink()
     return found
