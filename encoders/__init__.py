@@ -1,8 +1,11 @@
 """Models that read text. Listing them imports nothing heavy; loading one imports what it needs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from inspect import signature
+from typing import Any
 
 from retr.encoders.models import DEFAULT_MODEL, MODELS, Model
+from retr.retrieval.errors import BadInput
 from retr.retrieval.kinds import Spec, resolve
 from retr.retrieval.protocols import Encoder, Scorer
 
@@ -15,18 +18,32 @@ SCORERS = {"cross": "retr.encoders.cross:load"}
 __all__ = ["DEFAULT_MODEL", "ENCODERS", "MODELS", "SCORERS", "Model", "load_encoder", "load_scorer"]
 
 
-def load_encoder(spec: str = DEFAULT_MODEL) -> Encoder:
-    """The encoder of `KIND=SOURCE`, of `module:attribute=SOURCE`, or of a folder or name, which tells its kind."""
+def load_encoder(spec: str = DEFAULT_MODEL, *, device: str = "") -> Encoder:
+    """The encoder of `KIND=SOURCE`, of `module:attribute=SOURCE`, or of a folder or name, which tells its kind.
+
+    `device` is cpu, cuda, cuda:N, mps or auto, with a precision where wanted (`cuda+bfloat16`). Empty: RETR_DEVICE
+    for the kinds that can move, else the CPU.
+    """
     parsed = _parse(spec, ENCODERS, "bi")
-    encoder: Encoder = resolve(parsed.kind, ENCODERS, "encoder")(parsed.source)
+    encoder: Encoder = _load(resolve(parsed.kind, ENCODERS, "encoder"), parsed, device)
     return encoder
 
 
-def load_scorer(spec: str) -> Scorer:
-    """The scorer of `KIND=SOURCE`, of `module:attribute=SOURCE`, or of a folder, which tells its kind."""
+def load_scorer(spec: str, *, device: str = "") -> Scorer:
+    """The scorer of `KIND=SOURCE`, of `module:attribute=SOURCE`, or of a folder, on a device as an encoder."""
     parsed = _parse(spec, SCORERS, "cross")
-    scorer: Scorer = resolve(parsed.kind, SCORERS, "scorer")(parsed.source)
+    scorer: Scorer = _load(resolve(parsed.kind, SCORERS, "scorer"), parsed, device)
     return scorer
+
+
+def _load(loader: Callable[..., Any], spec: Spec, device: str) -> Any:
+    if not device:
+        return loader(spec.source)
+    if "device" in signature(loader).parameters:
+        return loader(spec.source, device=device)
+    if device in ("cpu", "auto"):
+        return loader(spec.source)
+    raise BadInput(f"The kind {spec.kind} runs on the CPU alone; got the device {device!r}. Leave it out, or use cpu.")
 
 
 def _parse(spec: str, known: Mapping[str, str], default: str) -> Spec:

@@ -14,7 +14,7 @@ from retr.encoders.models import MODELS
 from retr.encoders.reading.folder import Dense, ModelFolder, read_folder, reading
 from retr.encoders.reading.hashes import hashes
 from retr.encoders.reading.tokenizing import Tokens, check_list, read_tokenizer, token_ids
-from retr.encoders.running.network import Network
+from retr.encoders.running.network import Network, PoolingNetwork
 from retr.encoders.running.pipeline import Side
 from retr.encoders.running.pooling import pool, unit
 from retr.encoders.running.session import equal_lengths, on_all_cores
@@ -34,7 +34,14 @@ class Head:
 
     def __call__(self, states: Floats, prompt_tokens: int) -> Floats:
         """[texts, tokens, dim] to [texts, dim of the vectors]."""
-        vectors = pool(states, self.poolings, 0 if self.include_prompt else prompt_tokens)
+        return self.finish(pool(states, self.poolings, self.left_out(prompt_tokens)))
+
+    def left_out(self, prompt_tokens: int) -> int:
+        """How many of a text's first tokens are not pooled."""
+        return 0 if self.include_prompt else prompt_tokens
+
+    def finish(self, vectors: Floats) -> Floats:
+        """Pooled states [texts, dim x poolings] to [texts, dim of the vectors]."""
         for layer in self.dense:
             vectors = layer(vectors)
         return unit(vectors) if self.normalised else vectors
@@ -76,6 +83,9 @@ class BiEncoder:
     def encode_tokens(self, tokens: Tokens) -> Vectors:
         """One vector a text, in order."""
         ids = tokens.ids
+        if isinstance(self.network, PoolingNetwork):
+            pooled = self.network.vectors(ids, self.head.poolings, self.head.left_out(tokens.skip))
+            return Vectors(self.head.finish(pooled))
 
         def work(rows: list[int]) -> Floats:
             batch = np.stack([ids[row] for row in rows]).astype(np.int64)
@@ -90,33 +100,39 @@ class BiEncoder:
         return {**self.about, **self.identity, "fingerprint": self.fingerprint}
 
 
-def load(source: str) -> BiEncoder:
-    """The encoder of a model that comes with the package, of a folder, or of a hub name `organisation/name`."""
+def load(source: str, device: str = "") -> BiEncoder:
+    """The encoder of a model that comes with the package, of a folder, or of a hub name `organisation/name`.
+
+    `device` is where it runs, as `on_torch.compute.Compute` reads it; empty: RETR_DEVICE, else the CPU. A model that
+    comes with the package is in int8 for a CPU, and runs nowhere else.
+    """
     from retr.encoders import minilm
     from retr.encoders.reading import hub
 
     if source in MODELS:
+        if device not in ("", "cpu", "auto"):
+            raise BadInput(f"{source} comes as int8 for a CPU and cannot run on {device}. Give a model folder, or cpu.")
         return minilm.load(MODELS[source])
     path = Path(source).expanduser()
     if path.is_dir():
         with reading(path):
-            return load_folder(path)
+            return load_folder(path, device=device)
     if path.exists():
         raise BadInput(f"{source} is a file; give the folder of a model, such as sentence-transformers saves.")
     if hub.is_hub_name(source):
         path = hub.fetch(source)
         with reading(path):
-            return load_folder(path, name=source)
+            return load_folder(path, name=source, device=device)
     raise unknown("model or model folder", source, MODELS)
 
 
-def load_folder(path: Path, name: str = "") -> BiEncoder:
+def load_folder(path: Path, name: str = "", device: str = "") -> BiEncoder:
     """The encoder of a sentence-transformers folder, in float32, or in the precision that it was exported in."""
     from retr.encoders.running.opening import open_network
 
     folder = read_folder(path)
     tokenizer, tokenizer_hash = read_tokenizer(path, folder.max_tokens, lowercase=folder.lowercase)
-    opened = open_network(path, folder.config)
+    opened = open_network(path, folder.config, device=device)
     head = Head(folder.poolings, folder.dense, folder.normalised, folder.include_prompt)
     dim = _dim(opened.network, tokenizer, head)
     identity = {

@@ -68,24 +68,24 @@ class CrossEncoder:
         return np.asarray(logits[:, 0], np.float32)
 
 
-def load(source: str) -> CrossEncoder:
+def load(source: str, device: str = "") -> CrossEncoder:
     """The scorer of a folder, or of a hub name `organisation/name`."""
     from retr.encoders.reading import hub
 
     path = Path(source).expanduser()
     if path.is_dir():
         with reading(path):
-            return load_folder(path)
+            return load_folder(path, device=device)
     if path.exists():
         raise BadInput(f"{source} is a file; give the folder of a cross-encoder.")
     if hub.is_hub_name(source):
         path = hub.fetch(source)
         with reading(path):
-            return load_folder(path, name=source)
+            return load_folder(path, name=source, device=device)
     raise NotFound(f"No cross-encoder folder {source!r}. Give a folder, or a hub name such as organisation/name.")
 
 
-def load_folder(path: Path, name: str = "") -> CrossEncoder:
+def load_folder(path: Path, name: str = "", device: str = "") -> CrossEncoder:
     """The cross-encoder of a folder: safetensors of BERT's family, an ONNX file, or what torch can load."""
     from retr.encoders.running.opening import open_network
 
@@ -93,7 +93,7 @@ def load_folder(path: Path, name: str = "") -> CrossEncoder:
     settings = read_json(path / "sentence_bert_config.json", missing={})
     most = max_tokens(path, config, settings.get("max_seq_length"))
     tokenizer, tokenizer_hash = read_tokenizer(path, most)
-    opened = open_network(path, config, classifier=True)
+    opened = open_network(path, config, classifier=True, device=device)
     identity = {
         "weights": hashes(path, opened.files),
         "tokenizer": tokenizer_hash,

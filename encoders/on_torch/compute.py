@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from retr.retrieval.errors import BadInput, NotFound
 
@@ -42,14 +42,25 @@ class Compute:
             raise BadInput(f"A precision is {', '.join(get_args(Precision))}; got {self.precision!r}.")
 
     @classmethod
-    def asked(cls, device: str = "", precision: Precision = "auto") -> "Compute":
-        """The device given; where none is, that of RETR_DEVICE, else the CPU."""
-        if device:
-            return cls(device, precision)
+    def asked(cls, text: str = "") -> "Compute":
+        """`cuda:1`, or with a precision `cuda:1+bfloat16`; of an empty text, what RETR_DEVICE says, else the CPU."""
+        if text:
+            return cls._parse(text)
         named = os.environ.get("RETR_DEVICE", "").strip()
-        if named and _FORM.fullmatch(named) is None:
-            raise BadInput(f"RETR_DEVICE is {named!r}; accepted are {DEVICES}. Set one, or unset it to use the CPU.")
-        return cls(named or "cpu", precision)
+        try:
+            return cls._parse(named or "cpu")
+        except BadInput as error:
+            raise BadInput(f"RETR_DEVICE is {named!r}. {error} Or unset it to use the CPU.") from None
+
+    @classmethod
+    def _parse(cls, text: str) -> "Compute":
+        device, plus, precision = text.partition("+")
+        return cls(device, cast(Precision, precision) if plus else "auto")
+
+    @property
+    def usual(self) -> bool:
+        """Whether nothing but the CPU in float32 is asked for."""
+        return self.device == "cpu" and self.precision in ("auto", "float32")
 
     def place(self) -> "Placement":
         """The torch device and the number format; NotFound when this machine has no such device."""

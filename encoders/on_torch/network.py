@@ -67,6 +67,12 @@ class TorchNetwork:
             packing, states = self._run(ids, None)
             return pool_packed(states, packing, modes, skip)
 
+    def vectors(self, ids: Sequence[NDArray[np.integer[Any]]], modes: Sequence[str], skip: int) -> Floats:
+        """Texts of any length to float32 [texts, dim x modes], in order, as `batches.pooled_vectors`."""
+        from retr.encoders.on_torch.batches import pooled_vectors
+
+        return pooled_vectors(self, ids, modes, skip)
+
     def _run(
         self, ids: Sequence[NDArray[np.integer[Any]]], segments: Sequence[NDArray[np.integer[Any]]] | None
     ) -> tuple[Packing, torch.Tensor]:

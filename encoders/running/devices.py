@@ -1,7 +1,7 @@
-"""A model on a GPU: by torch from its weights, or by ONNX Runtime from its ONNX file in float16."""
+"""A model elsewhere than in float32 on the CPU: by torch from its weights, or by ONNX Runtime from a float16 file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,11 @@ class DeviceNetwork:
 
 @dataclass(frozen=True, slots=True)
 class OnDevice:
-    """A network off the CPU, the files that its weights are in, and how it is run."""
+    """A network, the files that its weights are in, how it is run, and the precision that its vectors are known by.
+
+    float16 stays within 1e-2 of float32, less than what an index rounds away, so vectors of both may be mixed and
+    compared: it is known as float32. bfloat16 is not.
+    """
 
     network: Network
     files: tuple[Path, ...]
@@ -45,8 +49,20 @@ class OnDevice:
     precision: str
 
 
-def open_off_cpu(path: Path, weights: Sequence[Path], compute: Compute, *, classifier: bool) -> OnDevice:
-    """The model of a folder on the device asked for: by torch where it is installed and there are `weights`.
+def asked_for(device: str) -> Compute:
+    """What `device`, or else RETR_DEVICE, says; `auto` as a GPU if torch or ONNX Runtime has one here, else the CPU."""
+    compute = Compute.asked(device)
+    if compute.device != "auto":
+        return compute
+    if find_spec("torch") is not None:
+        return replace(compute, device=compute.place().device.type)
+    import onnxruntime
+
+    return replace(compute, device="cuda" if PROVIDER in onnxruntime.get_available_providers() else "cpu")
+
+
+def open_as_asked(path: Path, weights: Sequence[Path], compute: Compute, *, classifier: bool) -> OnDevice:
+    """The model of a folder on a device and in a precision: by torch where it is installed and there are `weights`.
 
     Otherwise by ONNX Runtime's CUDA provider, from the folder's float16 file.
     """
@@ -55,17 +71,21 @@ def open_off_cpu(path: Path, weights: Sequence[Path], compute: Compute, *, class
         from retr.encoders.on_torch.network import open_torch
 
         network = open_torch(path, classifier=classifier, compute=compute)
-        return OnDevice(network, tuple(weights), f"torch on {network.placement.device}", network.placement.precision)
+        place = network.placement
+        known_as = "bfloat16" if place.precision == "bfloat16" else "float32"
+        return OnDevice(network, tuple(weights), f"torch on {place.device} in {place.precision}", known_as)
     if half is None:
         if weights:
-            raise missing_package("torch", needed_for=f"{path.name} on {compute.device}", extra="train")
+            raise missing_package(
+                "torch", needed_for=f"{path.name} on {compute.device} in {compute.precision} precision", extra="train"
+            )
         raise NotFound(
             f"{path} has neither safetensors nor {HALF_FILES[0]}, one of which a GPU needs. "
             "Export the model in float16 with `retr export`, or use the CPU."
         )
     session = open_on_device(half, compute.device)
     file = open_file(half, classifier=classifier, session=session)
-    return OnDevice(DeviceNetwork(file), (half,), f"onnxruntime on {compute.device}", "float16")
+    return OnDevice(DeviceNetwork(file), (half,), f"onnxruntime on {compute.device} in float16", "float32")
 
 
 def open_on_device(path: Path, device: str) -> Any:
@@ -108,8 +128,6 @@ def cuda_session_options() -> Any:
 
 def _cuda_number(device: str) -> int:
     kind, _, number = device.partition(":")
-    if kind == "auto":
-        return 0
     if kind != "cuda":
         raise BadInput(f"ONNX Runtime runs here on cpu, cuda or cuda:N; got {device!r}.")
     return int(number or 0)

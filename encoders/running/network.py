@@ -1,10 +1,12 @@
 """From token numbers to token states, whatever computes them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retr.encoders.graphs.graph import BuiltModel
 from retr.encoders.running.session import Ids, open_session
@@ -32,6 +34,15 @@ class Network(Protocol):
 
     def __call__(self, ids: Ids, segments: Ids) -> Floats:
         """[texts, tokens] twice to [texts, tokens, dim] (or [texts, labels] from a classifier)."""
+        ...
+
+
+@runtime_checkable
+class PoolingNetwork(Network, Protocol):
+    """A network that batches texts of any length as suits its device, and pools their states there."""
+
+    def vectors(self, ids: Sequence[NDArray[np.integer[Any]]], modes: Sequence[str], skip: int) -> Floats:
+        """float32 [texts, dim x modes], in order: the poolings side by side, without each text's first `skip`."""
         ...
 
 

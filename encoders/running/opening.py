@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from retr.encoders.graphs.wire import outside_locations
+from retr.encoders.on_torch.compute import Compute
 from retr.encoders.reading.exported import read_exported
 from retr.encoders.reading.families import Head, is_known, read_head, read_transformer
 from retr.encoders.reading.folder import inside, onnx_file
 from retr.encoders.reading.record import Record, read_record
 from retr.encoders.reading.safetensors_file import read_safetensors, weight_files
 from retr.encoders.reading.weights import Transformer
+from retr.encoders.running.devices import asked_for, open_as_asked
 from retr.encoders.running.network import ONE_TEXT, TOKENS_A_RUN, Network, open_file
 from retr.encoders.running.transformer import open_transformer
 from retr.retrieval.errors import Damaged, NotFound, missing_package
@@ -34,11 +36,16 @@ class Opened:
     precision: str = "float32"
 
 
-def open_network(path: Path, config: Mapping[str, Any], *, classifier: bool = False) -> Opened:
+def open_network(path: Path, config: Mapping[str, Any], *, classifier: bool = False, device: str = "") -> Opened:
     """The network of a folder. BERT's family is built from weights; others need an ONNX file, or torch.
 
-    With `classifier` the network gives logits, either itself or by `head`. What `retr export` wrote comes first.
+    With `classifier` the network gives logits, either itself or by `head`. What `retr export` wrote comes first. A
+    `device` (or RETR_DEVICE) other than the CPU takes what can run there.
     """
+    compute = asked_for(device)
+    if not compute.usual:
+        found = open_as_asked(path, weight_files(path), compute, classifier=classifier)
+        return Opened(found.network, found.files, found.runtime, precision=found.precision)
     record = read_record(path, "cross" if classifier else "bi")
     if record is not None:
         return _open_exported(path, record, classifier)
@@ -87,7 +94,7 @@ def _open_torch(path: Path, config: Mapping[str, Any], files: list[Path], classi
         )
     from retr.encoders.on_torch.network import open_torch
 
-    network = open_torch(path, classifier=classifier)
+    network = open_torch(path, classifier=classifier, compute=Compute())
     return Opened(network, tuple(files), "torch", precision="as stored" if classifier else "float32")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from retr.encoders.on_torch.compute import Compute
 from retr.encoders.running import devices
-from retr.encoders.running.devices import PROVIDER, open_off_cpu, open_on_device
+from retr.encoders.running.devices import PROVIDER, open_as_asked, open_on_device
 from retr.retrieval.errors import BadInput, Damaged, NotFound
 
 
@@ -92,23 +92,23 @@ def test_the_float16_file_is_taken_and_its_states_are_float32(monkeypatch: pytes
     opened = stand_in(monkeypatch, [PROVIDER], [PROVIDER])
     (tmp_path / "onnx").mkdir()
     (tmp_path / "onnx" / "model_fp16.onnx").write_bytes(b"")
-    found = open_off_cpu(tmp_path, [], Compute("cuda"), classifier=False)
+    found = open_as_asked(tmp_path, [], Compute("cuda"), classifier=False)
     assert opened[0].given["path"].endswith("model_fp16.onnx")
     ids = np.zeros((2, 3), np.int64)
     states = found.network(ids, ids)
     assert (states.dtype, states.shape) == (np.dtype(np.float32), (2, 3, 4))
-    assert (found.runtime, found.precision) == ("onnxruntime on cuda", "float16")
+    assert (found.runtime, found.precision) == ("onnxruntime on cuda in float16", "float32")
 
 
 def test_a_folder_with_nothing_for_a_gpu_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="retr export"):
-        open_off_cpu(tmp_path, [], Compute("cuda"), classifier=False)
+        open_as_asked(tmp_path, [], Compute("cuda"), classifier=False)
 
 
 def test_weights_alone_need_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "find_spec", lambda name: None)
     with pytest.raises(NotFound, match=r"retr\[train\]"):
-        open_off_cpu(tmp_path, [tmp_path / "model.safetensors"], Compute("cuda"), classifier=False)
+        open_as_asked(tmp_path, [tmp_path / "model.safetensors"], Compute("cuda"), classifier=False)
 
 
 def test_this_machines_runtime_refuses_or_has_the_provider(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def test_the_environment_names_the_device_where_none_is_given(monkeypatch: pytes
     monkeypatch.setenv("RETR_DEVICE", "cuda:1")
     assert Compute.asked() == Compute("cuda:1")
     assert Compute.asked("cpu") == Compute("cpu")
+    assert Compute.asked("cuda:0+bfloat16") == Compute("cuda:0", "bfloat16")
     monkeypatch.setenv("RETR_DEVICE", "fast")
     with pytest.raises(BadInput, match="RETR_DEVICE is 'fast'"):
         Compute.asked()
