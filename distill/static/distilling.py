@@ -19,7 +19,7 @@ from retr.distill.static.corpus import CorpusFacts, read_corpus
 from retr.distill.static.figures import agreement
 from retr.distill.static.fitting import Passages, fit
 from retr.distill.static.projection import Projection, principal
-from retr.distill.static.settings import StaticSettings
+from retr.distill.static.settings import SIF_ALONE, SIF_FITTED, StaticSettings
 from retr.distill.static.vocabulary import bare, missing_words, texts_of, token_counts, widened
 from retr.encoders.static.encoder import load
 from retr.encoders.static.words import Words
@@ -124,7 +124,8 @@ def _weights(settings: StaticSettings, counts: NDArray[np.int64] | None, rows: i
     if settings.weighting == "zipf":
         return weighting.zipf(rows)
     shares = weighting.zipf_shares(rows) if counts is None else weighting.shares_of(counts)
-    return weighting.sif(shares, settings.sif)
+    alone = counts is None or not settings.fit
+    return weighting.sif(shares, settings.sif or (SIF_ALONE if alone else SIF_FITTED))
 
 
 def _fitted(teacher: Any, student: Student, texts: Sequence[str], prior: float, report: Report) -> Floats:
