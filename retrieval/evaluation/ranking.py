@@ -61,18 +61,37 @@ def evaluate(run: Run, qrels: Qrels, metrics: Sequence[str]) -> Evaluation:
     wanted = {name: parse_metric(name) for name in metrics}
     judged = {qid: grades for qid, grades in qrels.grades.items() if grades}
     _check_overlap(run, judged)
-    per_query: dict[str, dict[str, float]] = {name: {} for name in wanted}
-    for qid, grades in judged.items():
-        ranking = _ranking(run.scores.get(qid, {}), grades)
-        for name, (metric, k) in wanted.items():
-            per_query[name][qid] = metric(ranking.cut(k), k)
-    return Evaluation(
-        means={name: math.fsum(values.values()) / len(judged) for name, values in per_query.items()},
-        per_query=per_query,
-        queries=len(judged),
+    rankings = {qid: _ranking(run.scores.get(qid, {}), grades) for qid, grades in judged.items()}
+    return mean_evaluation(
+        rankings,
+        wanted,
         missing=tuple(qid for qid in judged if not run.scores.get(qid)),
         unjudged=tuple(qid for qid in run.scores if qid not in judged),
     )
+
+
+def mean_evaluation(
+    rankings: Mapping[str, Ranking],
+    metrics: Mapping[str, tuple[Metric, int | None]],
+    *,
+    missing: tuple[str, ...] = (),
+    unjudged: tuple[str, ...] = (),
+) -> Evaluation:
+    """Each metric of each ranking, cut at the metric's own k, and the means over all of them."""
+    per_query = {
+        name: {qid: metric(ranking.cut(k), k) for qid, ranking in rankings.items()}
+        for name, (metric, k) in metrics.items()
+    }
+    return evaluation_of(per_query, missing=missing, unjudged=unjudged)
+
+
+def evaluation_of(
+    per_query: Mapping[str, Mapping[str, float]], *, missing: tuple[str, ...] = (), unjudged: tuple[str, ...] = ()
+) -> Evaluation:
+    """The means of what every query got; each metric holds the same queries."""
+    count = len(next(iter(per_query.values()), {}))
+    means = {name: math.fsum(values.values()) / count for name, values in per_query.items()}
+    return Evaluation(means, per_query, count, missing, unjudged)
 
 
 def parse_metric(name: str) -> tuple[Metric, int | None]:
@@ -150,6 +169,7 @@ METRICS: dict[str, Metric] = {
     "mrr": reciprocal_rank,
     "recip_rank": reciprocal_rank,
     "recall": recall,
+    "r": recall,
     "precision": precision,
     "hits": success,
     "success": success,

@@ -28,6 +28,7 @@ BY_HAND = {
     "mrr@1": 0.0,
     "recall@2": 1 / 3,
     "recall": 2 / 3,
+    "r@2": 1 / 3,
     "precision@2": 1 / 2,
     "precision@10": 2 / 10,
     "precision": 2 / 4,
