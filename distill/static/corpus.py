@@ -54,7 +54,7 @@ def read_corpus(documents: Iterable[Document], *, passages: int, seed: int) -> C
                 drawn[place : place + 1] = [passage]
     if not drawn and passages:
         raise BadInput(
-            f"The corpus of {count:,} documents has no sentence of {LEAST_CHARACTERS} characters. Give more."
+            f"The corpus has no sentence of {LEAST_CHARACTERS} characters (documents: {count:,}). Give more text."
         )
     kept = list(dict.fromkeys(drawn))
     return CorpusFacts(count, parts, [kept[row] for row in rng.permutation(len(kept))], digest.hexdigest())

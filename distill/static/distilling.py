@@ -68,6 +68,10 @@ def distil_static(
     check_new(out)
     if not isinstance(teacher, TokenAware):
         raise BadInput("This teacher shows no tokenizer, so it has no vocabulary to distil. Give another teacher.")
+    if settings.dim > teacher.dim:
+        raise BadInput(
+            f"dim is {settings.dim}, but the teacher's vectors have {teacher.dim} numbers. Give at most that."
+        )
     facts = None
     if documents is not None:
         facts = read_corpus(documents, passages=settings.fit + settings.held_out, seed=seed)

@@ -87,7 +87,7 @@ def fit(table: Floats, passages: Passages, targets: Floats, prior: float, report
 def _solve(problem: _Problem, right: Floats, done: int, report: Report) -> Floats:
     """x where curvature(x) = right, after STEPS steps, or fewer where nothing is left."""
     found = np.zeros_like(right)
-    easing = 1 / problem.diagonal()
+    easing = np.asarray(1 / problem.diagonal(), np.float32)
     left = right.copy()
     way = left * easing
     size = first = _dot(left, way)

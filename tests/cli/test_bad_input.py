@@ -513,6 +513,42 @@ NO_EXPORT = [
 ]
 """`retr export`"""
 
+
+def recipe(more: str, method: str = "static") -> Callable[[Path], object]:
+    head = f'method = "{method}"\nteacher = "all-MiniLM-L6-v2"\nout = "student"\n'
+    return file("r.toml", head + more)
+
+
+DISTILLING = [
+    Case("no recipe", "r.toml", ["distill", "r.toml"]),
+    Case("folder for a recipe", "is a folder", ["distill", "."]),
+    Case("no TOML", "not TOML", ["distill", "r.toml"], file("r.toml", "method = static")),
+    Case("no method", "method is missing", ["distill", "r.toml"], file("r.toml", "")),
+    Case("unknown method", "Did you mean 'static'", ["distill", "r.toml"], recipe("", method="statics")),
+    Case("module for a method", "is no method", ["distill", "r.toml"], recipe("", method="json:loads")),
+    Case("unknown key", "Did you mean 'corpus'", ["distill", "r.toml"], recipe('corpsu = "good.txt"')),
+    Case("unknown setting", "Did you mean 'dim'", ["distill", "r.toml"], recipe("[static]\ndims = 3")),
+    Case(
+        "setting of another type", "dim: expected a whole number", ["distill", "r.toml"], recipe('[static]\ndim = "a"')
+    ),
+    Case("setting without meaning", "sif is -1", ["distill", "r.toml"], recipe("[static]\nsif = -1")),
+    Case("unknown storage", "'float16'", ["distill", "r.toml"], recipe('[static]\nstorage = "int3"')),
+    Case("seed", "seed is -2", ["distill", "r.toml", "--seed", "-2"], recipe("")),
+    Case("no corpus there", "nowhere.txt", ["distill", "r.toml"], recipe('corpus = "nowhere.txt"')),
+    Case(
+        "small corpus", "Give more text", ["distill", "r.toml"], recipe('corpus = "good.txt"\n[static]\nheld_out = 20')
+    ),
+    Case("out is there", "exists already", ["distill", "r.toml", "--out", "good.txt"], recipe("")),
+    Case("out in no folder", "no folder 'no'", ["distill", "r.toml", "--out", "no/student"], recipe("")),
+    Case(
+        "no teacher",
+        "nobody",
+        ["distill", "r.toml"],
+        file("r.toml", 'method = "static"\nteacher = "./nobody"\nout = "o"'),
+    ),
+    Case("dim beyond the teacher's", "have 384 numbers", ["distill", "r.toml"], recipe("[static]\ndim = 385")),
+]
+
 CASES = [
     (group, case)
     for group, cases in globals().copy().items()
