@@ -63,7 +63,7 @@ def missing(args: argparse.Namespace, system: System) -> str:
 def peers(python: str, model: str, onnx: str) -> list[System]:
     """What bench/peers/encode-requirements.txt installs."""
     plain, half = {"model": model}, {"model": model, "dtype": "bfloat16"}
-    single = [{"threads": threads, "batch": batch} for threads in (2, 1) for batch in BATCHES]
+    single = [{"threads": 2, "batch": batch} for batch in BATCHES] + [{"threads": 1, "batch": 32}]
     pools = [
         {"processes": 2, "threads": 1, "batch": batch, "presort": presort}
         for presort in (False, True)
