@@ -64,6 +64,18 @@ def test_a_text_without_words_points_away_from_all_words(tmp_path: Path) -> None
     assert (nothing @ encoder.encode_queries(["red", "fish", "red fish"]).values.T).max() < 0
 
 
+def test_an_index_takes_a_text_of_unknown_words_and_finds_it_last(tmp_path: Path) -> None:
+    import retr
+    from retr.retrieval.records import Document
+
+    (tmp_path / "m").mkdir()
+    written(tmp_path / "m", [[0, 0], [3, 1], [1, 3]], ["?", "red", "fish"])
+    texts = {"nothing": "unheard of", "one": "fish", "two": "red"}
+    collection = retr.create(tmp_path / "ix", encoder=str(tmp_path / "m"))
+    collection.add(Document(name, text) for name, text in texts.items())
+    assert [hit.id for hit in collection.search("red", k=3, mode="dense")] == ["two", "one", "nothing"]
+
+
 def test_dot_product_vectors_keep_the_length_of_the_mean(make_static: Any, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(make_static(), tmp_path / "dot"))
     (folder / "config_sentence_transformers.json").write_text('{"similarity_fn_name": "dot"}')
