@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "distill": "retr.cli.distill:distill",
     "encode": "retr.cli.encode:encode",
     "eval": "retr.cli.evaluate:evaluate",
+    "compare": "retr.cli.compare:compare",
     "export": "retr.cli.export:export",
     "models": "retr.cli.models:models",
     "doctor": "retr.cli.doctor:doctor",

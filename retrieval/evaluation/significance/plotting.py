@@ -1,0 +1,62 @@
+"""Per-query differences as a picture: bars from the largest loss to the largest win, with the mean and its interval."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from retr.retrieval.errors import BadInput, NotFound, missing_package
+from retr.retrieval.evaluation.significance.changes import changes
+from retr.retrieval.evaluation.significance.comparing import Comparison, Pair, Values
+
+MOST_PANELS = 24
+# Okabe and Ito's palette, which colour-blind readers can tell apart too.
+WIN, LOSS, MEAN = "#0072B2", "#D55E00", "#000000"
+
+
+def check_plot(path: Path, panels: int) -> None:
+    """Whether `draw` could write there, said before anything is computed: BadInput or NotFound otherwise."""
+    if path.suffix.lower() != ".png":
+        raise BadInput(f"--plot writes a PNG; got {str(path)!r}. Give a name that ends with .png.")
+    if path.is_dir() or not path.resolve().parent.is_dir():
+        raise NotFound(f"The plot {str(path)!r} cannot be written: its folder is not there, or it is a folder itself.")
+    if panels > MOST_PANELS:
+        raise BadInput(
+            f"--plot draws at most {MOST_PANELS} comparisons; these are {panels}. Give fewer metrics, or a --baseline."
+        )
+    _figure()
+
+
+def _figure() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise missing_package("matplotlib", needed_for="A plot", extra="plot") from None
+    return Figure
+
+
+def draw(comparison: Comparison, systems: Mapping[str, Values], path: Path) -> None:
+    """Write a PNG: a row for each pair of systems, a column for each metric."""
+    columns = len(comparison.means)
+    rows = len(comparison.pairs) // columns
+    figure = _figure()(figsize=(1.5 + 5.5 * columns, 0.8 + 3.4 * rows), dpi=120, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharey="col")
+    for number, pair in enumerate(comparison.pairs):
+        _panel(panels[number % rows][number // rows], pair, systems, comparison)
+    figure.savefig(path, format="png")
+
+
+def _panel(axes: Any, pair: Pair, systems: Mapping[str, Values], comparison: Comparison) -> None:
+    deltas = [change.difference for change in changes(systems, pair)]
+    places = range(1, len(deltas) + 1)
+    axes.bar(places, deltas, width=1.0, color=[WIN if delta > 0 else LOSS for delta in deltas], linewidth=0)
+    share = f"{1 - comparison.settings.alpha:.3g}".rstrip("0")
+    axes.axhspan(pair.low, pair.high, color=MEAN, alpha=0.18, linewidth=0, label=f"interval of the mean, level {share}")
+    axes.axhline(pair.difference, color=MEAN, linestyle="--", linewidth=1.2, label=f"mean {pair.difference:+.4f}")
+    axes.axhline(0, color="0.4", linewidth=0.8)
+    axes.set_xlim(0.5, len(deltas) + 0.5)
+    axes.set_title(f"{pair.system} − {pair.baseline}, {pair.metric}: {comparison.verdict(pair)}", fontsize="medium")
+    axes.set_xlabel(f"{len(deltas):,} queries: {pair.losses:,} worse, {pair.ties:,} equal, {pair.wins:,} better")
+    axes.set_ylabel("difference of the query")
+    axes.grid(True, axis="y", color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.legend(loc="upper left", fontsize="small")
