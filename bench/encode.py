@@ -41,7 +41,7 @@ def main() -> None:
     systems = encode_systems.all_systems(args)
     asked = [one for one in systems if not args.systems or any(word in one.name for word in args.systems)]
     if args.fresh:
-        shutil.rmtree(args.work, ignore_errors=True)
+        shutil.rmtree(args.work / "measured", ignore_errors=True)
     if not args.collect:
         for one in asked:
             if one.missing:

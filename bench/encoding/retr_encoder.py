@@ -4,6 +4,7 @@ options  {"spec": what load_encoder understands}; none: the model that retr inst
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from encoding.protocol import Floats, Options
 
@@ -14,17 +15,17 @@ class Retr:
     def __init__(self, options: Options) -> None:
         from retr.encoders import load_encoder
 
-        self.model = load_encoder(options["spec"]) if "spec" in options else load_encoder()
+        self.model: Any = load_encoder(options["spec"]) if "spec" in options else load_encoder()
         self.runtime = str(self.model.describe()["runtime"])
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """As documents."""
-        vectors: Floats = self.model.encode_documents(texts).values  # type: ignore[union-attr]
+        vectors: Floats = self.model.encode_documents(texts).values
         return vectors
 
     def query(self, text: str) -> Floats:
         """As a query."""
-        vector: Floats = self.model.encode_queries([text]).values[0]  # type: ignore[union-attr]
+        vector: Floats = self.model.encode_queries([text]).values[0]
         return vector
 
     def close(self) -> None:
