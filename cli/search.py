@@ -60,7 +60,11 @@ def search(
         str | None, typer.Option(help="Load the index's encoder from here; it must be the same one.")
     ] = None,
     device: Annotated[
-        str, typer.Option(help="Where vectors are compared: cpu, cuda, cuda:0,1; then +flat, +cagra, +replicate.", rich_help_panel=_BATCH)
+        str,
+        typer.Option(
+            help="Where vectors are compared: cpu, cuda, cuda:0,1; then +flat, +cagra, +replicate.",
+            rich_help_panel=_BATCH,
+        ),
     ] = "cpu",
     quiet: QuietOption = False,
     json: JsonOption = False,
