@@ -10,7 +10,7 @@ import typer
 from retr.cli.options import JsonOption, QuietOption
 
 if TYPE_CHECKING:
-    from retr.encoders.exporting.export import Exported
+    from retr.encoders.exporting.process import Exported
 
 _BOUNDS = "How near it must come"
 

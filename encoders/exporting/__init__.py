@@ -8,7 +8,7 @@ from retr.retrieval.errors import BadInput, unknown
 from retr.retrieval.kinds import Spec, resolve
 
 if TYPE_CHECKING:
-    from retr.encoders.exporting.export import Exported
+    from retr.encoders.exporting.process import Exported
     from retr.encoders.exporting.settings import ExportSettings
 
 EXPORTERS = {"bi": "retr.encoders.exporting.bi:open_source", "cross": "retr.encoders.exporting.cross:open_source"}
@@ -29,7 +29,7 @@ def export(
 
     `texts`: documents like those that will be encoded, on which the choice and the comparison are made.
     """
-    from retr.encoders.exporting.export import export_subject
+    from retr.encoders.exporting.process import export_subject
     from retr.encoders.exporting.settings import ExportSettings
     from retr.encoders.exporting.staging import check_free
     from retr.encoders.exporting.texts import built_in, read_texts

@@ -1,12 +1,12 @@
 """Where an exported network comes from: the weights of a BERT-like model, or a graph that torch wrote."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from retr.encoders.exporting.portable import write_portable
-from retr.encoders.graphs.quantising import quantised
+from retr.encoders.graphs.quantising import quantised, restored
 from retr.encoders.reading.families import Head
 from retr.encoders.reading.record import Precision
 from retr.encoders.reading.weights import Transformer
@@ -40,11 +40,15 @@ class Maker(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FromWeights:
-    """A BERT-like model: a unit is attention's three inputs, or one other matrix, or the word table."""
+    """A BERT-like model: a unit is attention's three inputs, or one other matrix, or the word table.
+
+    `held` is the model in int8, once it was needed: every candidate is made of it.
+    """
 
     weights: Transformer
     head: Head | None
     built: Literal["retr", "torch"] = "retr"
+    held: list[Transformer] = field(default_factory=list)
 
     def units(self) -> list[str]:
         """`layers.0.attention`, `.out`, `.up`, `.down`, and so on; at last `words`."""
@@ -65,4 +69,6 @@ class FromWeights:
         for unit in kept:
             stem, _, part = unit.rpartition(".")
             names |= {f"{stem}.{name}" for name in ("query", "key", "value")} if part == "attention" else {unit}
-        return quantised(self.weights, names - {WORDS}, words=WORDS not in kept)
+        if not self.held:
+            self.held.append(quantised(self.weights, words=True))
+        return restored(self.held[0], self.weights, names - {WORDS}, words=WORDS in kept)

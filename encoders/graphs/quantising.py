@@ -37,6 +37,17 @@ def quantised(weights: Transformer, keep: Collection[str] = frozenset(), *, word
     return replace(weights, layers=layers, words=quantised_table(weights.words) if words else weights.words)
 
 
+def restored(
+    weights: Transformer, original: Transformer, names: Collection[str], *, words: bool = False
+) -> Transformer:
+    """`weights` with the matrices of `names`, and with `words` the word table, as they are in `original`."""
+    layers = []
+    for number, (layer, before) in enumerate(zip(weights.layers, original.layers, strict=True)):
+        back: dict[str, Any] = {name: getattr(before, name) for name in LINEARS if f"layers.{number}.{name}" in names}
+        layers.append(replace(layer, **back))
+    return replace(weights, layers=tuple(layers), words=original.words if words else weights.words)
+
+
 def quantised_linear(linear: Linear) -> Linear:
     """Each column over its largest number, times 127, rounded: weight int8 [inputs, outputs], scale [outputs]."""
     if linear.scale is not None:

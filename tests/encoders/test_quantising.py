@@ -5,7 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retr.encoders.graphs.quantising import linear_names, quantised, quantised_linear, quantised_table
+from retr.encoders.graphs.quantising import (
+    linear_names,
+    quantised,
+    quantised_linear,
+    quantised_table,
+    restored,
+)
 from retr.encoders.reading.families import read_transformer
 from retr.encoders.reading.folder import read_json
 from retr.encoders.reading.safetensors_file import read_safetensors, weight_files
@@ -64,3 +70,14 @@ def test_what_is_in_int8_stays_as_it_is(weights: Transformer) -> None:
 def test_an_unknown_matrix_is_an_error_that_names_the_near_one(weights: Transformer) -> None:
     with pytest.raises(NotFound, match=r"layers\.0\.dwn.*layers\.0\.down"):
         quantised(weights, {"layers.0.dwn"})
+
+
+def test_restored_matrices_make_what_keeping_them_would_have(weights: Transformer) -> None:
+    names = {"layers.0.down", "layers.1.key"}
+    one, two = restored(quantised(weights, words=True), weights, names, words=True), quantised(weights, names)
+    for name in linear_names(weights):
+        _, row, part = name.split(".")
+        left, right = (getattr(item.layers[int(row)], part) for item in (one, two))
+        np.testing.assert_array_equal(left.weight, right.weight)
+        assert (left.scale is None) == (right.scale is None) == (name in names)
+    assert one.words is weights.words
