@@ -38,11 +38,21 @@ class Run:
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read a TREC run (`qid Q0 docid rank score tag`) or JSON, gzipped or not. The written rank is ignored.
+        """Read a TREC run (`qid Q0 docid rank score tag`), `query-id corpus-id rank score` between tabs, or JSON.
+
+        Gzipped or not; a header of the table is recognised by its words. The written rank is ignored.
 
         NotFound without the file; BadInput names file and line; Damaged for a broken gzip file.
         """
         return cls(_load(Path(path), _run_line, _score, "run"))
+
+    def without_self(self) -> Self:
+        """The run without documents that have the query's own id, for queries that are documents themselves."""
+        kept = {
+            qid: {docid: score for docid, score in of_query.items() if docid != qid}
+            for qid, of_query in self.scores.items()
+        }
+        return type(self)(kept)
 
     def save(self, path: Path | str, *, tag: str = "retr") -> None:
         """Write JSON when the name ends with .json, else TREC; scores in full, so that the order can be recovered.
@@ -169,10 +179,15 @@ def _row(line: bytes, where: str, read_line: _ReadLine, is_first: bool) -> tuple
         raise BadInput(f"{where}: {error}") from None
 
 
-def _run_line(line: bytes, is_first: bool) -> _Row:
+def _run_line(line: bytes, is_first: bool) -> _Row | None:
+    table = line.split(b"\t")
+    if len(table) == 4:
+        return None if is_first and table[3].strip().lower() in HEADINGS else (table[0], table[1], table[3])
     columns = line.split()
     if len(columns) != 6:
-        raise BadInput(f"expected 6 columns `qid Q0 docid rank score tag`, found {len(columns)}: {_shown(line)}.")
+        raise BadInput(
+            f"expected 6 columns `qid Q0 docid rank score tag`, or 4 with tabs, found {len(columns)}: {_shown(line)}."
+        )
     return columns[0], columns[2], columns[4]
 
 

@@ -1,0 +1,1 @@
+"""Test sets from files: tables of pairs, lists of candidates, questions with evidence, BEIR folders."""
