@@ -10,14 +10,14 @@ def open_transformer(weights: Transformer, *, segments: bool) -> tuple[Network, 
 
     `segments`: whether texts come in pairs, which need token types.
     """
+    integers = any(linear.scale is not None for linear in weights.linears())
     kernels = native.chosen()
     if kernels and native.takes(weights):
-        return native.open_native(weights, segments=segments, kernels=kernels), f"retr's kernels, {kernels}"
+        network = native.open_native(weights, segments=segments, kernels=kernels)
+        return network, f"retr's kernels, {'int8' if integers else 'float32'}, on {kernels}"
     from retr.encoders.graphs.linears import int8_kind
     from retr.encoders.graphs.transformer import build
 
-    linears = int8_kind() if any(linear.scale is not None for linear in weights.linears()) else "float32"
-    network = open_built(
-        build(weights, linears=linears, segments=segments), TOKENS_A_RUN if linears == "float32" else ONE_TEXT
-    )
-    return network, f"onnxruntime, {linears}"
+    linears = int8_kind() if integers else "float32"
+    model = build(weights, linears=linears, segments=segments)
+    return open_built(model, ONE_TEXT if integers else TOKENS_A_RUN), f"onnxruntime, {linears}"
