@@ -14,7 +14,7 @@ from retr.encoders.reading.families import Head
 from retr.encoders.reading.folder import max_tokens, onnx_file, read_json, reading
 from retr.encoders.reading.hashes import hashes
 from retr.encoders.reading.tokenizing import check_list, read_tokenizer, tokenize
-from retr.encoders.running.network import Network
+from retr.encoders.running.network import ClassifyingNetwork, Network
 from retr.encoders.running.session import Ids, equal_lengths, on_all_cores
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, NotFound
@@ -44,6 +44,9 @@ class CrossEncoder:
         """One float32 a text. A pair that is too long loses tokens from the end of its longer half."""
         check_list(texts)
         encodings = tokenize(self.tokenizer, [(query, text) for text in texts])
+        if isinstance(self.network, ClassifyingNetwork):
+            numbers = [np.array(encoding.ids) for encoding in encodings]
+            return self._one_a_pair(self.network.logits(numbers, [np.array(pair.type_ids) for pair in encodings]))
 
         def work(rows: list[int]) -> Floats:
             ids = np.array([encodings[row].ids for row in rows], np.int64)
@@ -59,10 +62,12 @@ class CrossEncoder:
 
     def _logits(self, ids: Ids, segments: Ids) -> Floats:
         states = self.network(ids, segments)
-        logits = states if self.head is None else self.head(states[:, 0])
+        return self._one_a_pair(states if self.head is None else self.head(states[:, 0]))
+
+    def _one_a_pair(self, logits: Floats) -> Floats:
         if logits.ndim != 2 or logits.shape[1] != 1:
             raise BadInput(
-                f"{self.about['source']} gives an output of shape {list(logits.shape)} for {len(ids)} pairs; "
+                f"{self.about['source']} gives an output of shape {list(logits.shape)} for {len(logits)} pairs; "
                 "a scorer gives one number a pair. Take a model with one label."
             )
         return np.asarray(logits[:, 0], np.float32)

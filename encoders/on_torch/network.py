@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from retr.encoders.on_torch.classifying import feed_first_states
 from retr.encoders.on_torch.compute import Compute, Placement
 from retr.encoders.on_torch.packing import Packing, sent
 from retr.encoders.on_torch.pooling import pool_packed
@@ -72,6 +73,19 @@ class TorchNetwork:
         from retr.encoders.on_torch.batches import pooled_vectors
 
         return pooled_vectors(self, ids, modes, skip)
+
+    def logits(self, ids: Sequence[NDArray[np.integer[Any]]], segments: Sequence[NDArray[np.integer[Any]]]) -> Floats:
+        """A classifier's float32 [texts, labels] of texts of any length, in order, as `batches.all_logits`."""
+        from retr.encoders.on_torch.batches import all_logits
+
+        return all_logits(self, ids, segments)
+
+    def classified(
+        self, ids: Sequence[NDArray[np.integer[Any]]], segments: Sequence[NDArray[np.integer[Any]]]
+    ) -> torch.Tensor:
+        """A classifier's run of texts of any length to float32 [texts, labels], still on the device."""
+        with self._ready():
+            return self._run(ids, segments)[1].float()
 
     def _run(
         self, ids: Sequence[NDArray[np.integer[Any]]], segments: Sequence[NDArray[np.integer[Any]]] | None
@@ -153,7 +167,9 @@ def network_of(model: Any, placement: Placement, *, classifier: bool = False) ->
     model.config.use_cache = False  # a cache of keys and values would be kept for every text
     inputs = frozenset(inspect.signature(model.forward).parameters)
     with one_thread():
-        first = None if classifier else first_position(model)
+        if classifier:
+            feed_first_states(model)
+        first = first_position(model)
     model = model.to(placement.device, placement.dtype)
     _check_finite(model, placement)
     budget = TOKENS_ON_CPU if placement.on_cpu else TOKENS_ON_GPU

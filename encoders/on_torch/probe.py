@@ -22,12 +22,20 @@ GROWING_ROPES = ("dynamic", "longrope")
 def packed_states(
     model: Any, ids: torch.Tensor, packing: Packing, first: int, segments: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """States [tokens, dim] of texts end to end: ids [1, tokens], positions from `first`. Differentiable."""
+    """States [tokens, dim] of texts end to end: ids [1, tokens], positions from `first`. Differentiable.
+
+    Of a classifier, logits [texts, labels]; see `classifying.feed_first_states`.
+    """
     given = {"input_ids": ids, "position_ids": packing.positions + first, "retr_packing": packing}
     if segments is not None:
         given["token_type_ids"] = segments
-    states: torch.Tensor = model(**given).last_hidden_state[0]
-    return states
+    return _answer(model(**given))
+
+
+def _answer(result: Any) -> torch.Tensor:
+    """A classifier's logits [texts, labels], or the states [tokens, dim] of a row."""
+    answer: torch.Tensor = result.logits if "logits" in result else result.last_hidden_state[0]
+    return answer
 
 
 def first_position(model: Any) -> int | None:
@@ -42,7 +50,7 @@ def first_position(model: Any) -> int | None:
     texts = trial_texts(model.config)
     try:
         with torch.inference_mode():
-            alone = [model(input_ids=text[None]).last_hidden_state[0] for text in texts]
+            alone = [_answer(model(input_ids=text[None])) for text in texts]
             attention.register()
             model.set_attn_implementation(attention.NAME)
             for first in _candidates(model.config, len(texts[0])):

@@ -46,6 +46,15 @@ class PoolingNetwork(Network, Protocol):
         ...
 
 
+@runtime_checkable
+class ClassifyingNetwork(Network, Protocol):
+    """A classifier that batches texts of any length as suits its device."""
+
+    def logits(self, ids: Sequence[NDArray[np.integer[Any]]], segments: Sequence[NDArray[np.integer[Any]]]) -> Floats:
+        """float32 [texts, labels], in order."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class OnnxNetwork:
     """An ONNX Runtime session, its inputs and the output that is read."""

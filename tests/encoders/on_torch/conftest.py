@@ -44,9 +44,9 @@ MakeTransformer = Callable[..., Any]
 
 @pytest.fixture
 def make_transformer() -> MakeTransformer:
-    """`make_transformer(family, **config)` to a seeded model in evaluation mode, with transformers' own attention."""
+    """`make_transformer(family, task, **config)` to a seeded model in evaluation mode, with its own attention."""
 
-    def make(family: str, **changes: Any) -> Any:
+    def make(family: str, task: str = "Model", **changes: Any) -> Any:
         import torch
         import transformers
 
@@ -54,6 +54,6 @@ def make_transformer() -> MakeTransformer:
         settings = getattr(transformers, f"{name}Config")(**{**config, **changes})
         with torch.random.fork_rng():
             torch.manual_seed(7)
-            return getattr(transformers, CLASSES.get(family, f"{name}Model"))(settings).eval()
+            return getattr(transformers, CLASSES.get(family, f"{name}{task}"))(settings).eval()
 
     return make
