@@ -68,8 +68,7 @@ def system_names(paths: Sequence[Path]) -> list[str]:
     """A name for each file: its own without the ending, then with its folder, then numbered, until all differ."""
     names = [_stem(path) for path in paths]
     names = _where_repeated(names, lambda at: f"{paths[at].absolute().parent.name}/{names[at]}")
-    repeats = [names[: at + 1].count(names[at]) for at in range(len(names))]
-    return _where_repeated(names, lambda at: f"{names[at]}#{repeats[at]}")
+    return _where_repeated(names, lambda at: f"{names[at]}#{at + 1}")
 
 
 def _where_repeated(names: list[str], longer: Callable[[int], str]) -> list[str]:
