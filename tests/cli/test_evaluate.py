@@ -91,5 +91,7 @@ def test_a_bad_line_is_named_by_file_and_line(files: list[str], tmp_path: Path) 
     assert f"{tmp_path / 'qrels'}:2: the grade 'many'" in result.stderr
 
 
-def test_a_run_must_be_given() -> None:
-    assert CliRunner().invoke(make_app(), ["eval"]).exit_code == 2
+def test_something_to_evaluate_must_be_given() -> None:
+    result = CliRunner().invoke(make_app(), ["eval"])
+    assert result.exit_code == 1
+    assert "Nothing to evaluate. Give --run RUN --qrels FILE" in result.stderr

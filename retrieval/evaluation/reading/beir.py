@@ -29,16 +29,16 @@ class BeirFolder:
         return read_documents([self.folder], ReadSettings(metadata_fields=()), report)
 
 
-def open_beir(folder: str | Path, split: str = "test") -> BeirFolder:
-    """Queries and judgements of `qrels/SPLIT.tsv`; the corpus is read when it is asked for.
+def open_beir(folder: str | Path, split: str = "test", qrels: Qrels | None = None) -> BeirFolder:
+    """Queries and judgements of `qrels/SPLIT.tsv`, unless others are given; the corpus is read when it is asked for.
 
     NotFound names the splits there are; Mismatch when no judged query is among the queries.
     """
     place = check_exists(str(folder))
     if not place.is_dir():
         raise BadInput(f"{str(folder)!r} is a file; a BEIR folder is needed: corpus.jsonl, queries.jsonl, qrels/.")
-    qrels = Qrels.load(_judgements(place, split))
-    return BeirFolder(place, split, judged_queries(read_queries(place), qrels), qrels)
+    judged = Qrels.load(_judgements(place, split)) if qrels is None else qrels
+    return BeirFolder(place, split, judged_queries(read_queries(place), judged), judged)
 
 
 def judged_queries(queries: list[Query], qrels: Qrels) -> tuple[Query, ...]:
