@@ -47,11 +47,12 @@ def draw(comparison: Comparison, systems: Mapping[str, Values], path: Path) -> N
 
 def _panel(axes: Any, pair: Pair, systems: Mapping[str, Values], comparison: Comparison) -> None:
     deltas = [change.difference for change in changes(systems, pair)]
-    places = range(1, len(deltas) + 1)
-    axes.bar(places, deltas, width=1.0, color=[WIN if delta > 0 else LOSS for delta in deltas], linewidth=0)
-    share = f"{1 - comparison.settings.alpha:.3g}".rstrip("0")
-    axes.axhspan(pair.low, pair.high, color=MEAN, alpha=0.18, linewidth=0, label=f"interval of the mean, level {share}")
-    axes.axhline(pair.difference, color=MEAN, linestyle="--", linewidth=1.2, label=f"mean {pair.difference:+.4f}")
+    edges = [place + 0.5 for place in range(len(deltas) + 1)]
+    axes.stairs([max(delta, 0.0) for delta in deltas], edges, fill=True, color=WIN)
+    axes.stairs([min(delta, 0.0) for delta in deltas], edges, fill=True, color=LOSS)
+    level = f"{100 * (1 - comparison.settings.alpha):g}% interval"
+    axes.axhline(pair.difference, color=MEAN, linestyle="--", linewidth=1.2, label=f"mean, {pair.difference:+.4f}")
+    axes.axhspan(pair.low, pair.high, color=MEAN, alpha=0.2, linewidth=0, label=f"its {level}")
     axes.axhline(0, color="0.4", linewidth=0.8)
     axes.set_xlim(0.5, len(deltas) + 0.5)
     axes.set_title(f"{pair.system} − {pair.baseline}, {pair.metric}: {comparison.verdict(pair)}", fontsize="medium")
