@@ -36,6 +36,8 @@ def test_the_folders_point_one_way() -> None:
         ("index/__init__.py", "import retr.encoders"),
         ("index/__init__.py", "import retr.opening"),
         ("distill/__init__.py", "import retr.cli"),
+        ("distill/__init__.py", "import retr.integrations"),
+        ("integrations/__init__.py", "import retr.cli"),
     ],
 )
 def test_the_contract_breaks_on_an_import_against_the_arrow(tmp_path: Path, importer: str, statement: str) -> None:
@@ -55,7 +57,7 @@ def test_the_contract_names_every_package() -> None:
         "contracts"
     ][0]
     named = {name.strip() for layer in contract["layers"] for name in layer.split("|")}
-    assert named == {f"retr.{name}" for name in (*FLAT, "opening")}
+    assert named == {f"retr.{name}" for name in (*FLAT, "opening", "integrations")}
 
 
 def test_no_flat_name_is_imported() -> None:

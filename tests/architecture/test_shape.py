@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("retrieval", "encoders", "index", "distill", "cli")
 FILES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")) + sorted(
-    (ROOT / "src" / "retr").glob("*.py")
+    path for part in ("*.py", "integrations/**/*.py") for path in (ROOT / "src" / "retr").glob(part)
 )
 
 MAX_FILE_LINES = 300

@@ -54,7 +54,8 @@ def expected() -> set[str]:
     """Every module of the checkout and every data file, under the names they are installed by."""
     modules = {path.relative_to(ROOT) for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
     data = {path.relative_to(ROOT) for name in DATA for path in (ROOT / name).rglob("*") if path.is_file()}
-    top = {path.relative_to(ROOT / "src" / "retr") for path in (ROOT / "src" / "retr").glob("*.py")}
+    source = ROOT / "src" / "retr"
+    top = {path.relative_to(source) for part in ("*.py", "integrations/**/*.py") for path in source.glob(part)}
     return {f"retr/{path.as_posix()}" for path in modules | data | top} | {"retr/py.typed"}
 
 
