@@ -43,7 +43,7 @@ def compare(
     test: Annotated[
         str, typer.Option(help="randomisation, t or bootstrap.", rich_help_panel=_CHANCE)
     ] = "randomisation",
-    interval: Annotated[str, typer.Option(help="bca or percentile.", rich_help_panel=_CHANCE)] = "bca",
+    interval: Annotated[str, typer.Option(help="expanded, bca or percentile.", rich_help_panel=_CHANCE)] = "expanded",
     alpha: Annotated[float, typer.Option(help="Level of tests and intervals.", rich_help_panel=_CHANCE)] = 0.05,
     samples: Annotated[int, typer.Option(help="Random draws.", rich_help_panel=_CHANCE)] = 100_000,
     seed: Annotated[int, typer.Option(help="Seed of the draws.", rich_help_panel=_CHANCE)] = 0,
@@ -204,15 +204,14 @@ def _show(comparison: "Comparison") -> None:
 
     settings = comparison.settings
     level = f"{100 * (1 - settings.alpha):g}%"
-    columns = ["metric", "system", "against", "mean", "difference", f"{level} interval", "p", "Holm p", "d_z"]
-    columns += [f"{level} of d_z", "wins", "ties", "losses", "detectable", ""]
+    columns = ["metric", "system", "mean", "difference", f"{level} interval", "p", "Holm p", "d_z"]
     rows: list[Sequence[object]] = []
     for metric, means in comparison.means.items():
         first = comparison.baseline or comparison.systems[0]
-        rows.append([metric, first, "", means[first], *[None] * 10, ""])
+        rows.append([metric, first, means[first], *[None] * 7, ""])
         pairs = [pair for pair in comparison.pairs if pair.metric == metric]
-        rows += [_row(pair, means[pair.system], comparison.verdict(pair)) for pair in pairs]
-    print_table(columns, rows)
+        rows += [_row(pair, means[pair.system], comparison) for pair in pairs]
+    print_table([*columns, "wins/ties/losses", "detectable", ""], rows)
     counts = sorted(set(comparison.queries.values()))
     drawn = "" if settings.test == "t" else f" ({settings.samples:,} draws, seed {settings.seed})"
     print_line(
@@ -222,14 +221,15 @@ def _show(comparison: "Comparison") -> None:
     print_line(f"detectable: the smallest true difference found with a probability of {settings.power:g}")
 
 
-def _row(pair: "Pair", mean: float, verdict: str) -> list[object]:
+def _row(pair: "Pair", mean: float, comparison: "Comparison") -> list[object]:
     from math import isnan
 
+    system = pair.system if comparison.baseline is not None else f"{pair.system} − {pair.baseline}"
     return [
-        *(pair.metric, pair.system, pair.baseline, mean, f"{pair.difference:+.4f}", _between(pair)),
+        *(pair.metric, system, mean, f"{pair.difference:+.4f}", _between(pair)),
         *(_probability(pair.p), _probability(pair.adjusted_p), f"{pair.effect:+.2f}"),
-        *(f"{pair.effect_low:+.2f} to {pair.effect_high:+.2f}", pair.wins, pair.ties, pair.losses),
-        *("unknown" if isnan(pair.detectable) else f"{pair.detectable:.4f}", verdict),
+        f"{pair.wins}/{pair.ties}/{pair.losses}",
+        *("unknown" if isnan(pair.detectable) else f"{pair.detectable:.4f}", comparison.verdict(pair)),
     ]
 
 

@@ -58,9 +58,9 @@ class Comparison:
     settings: CompareSettings
 
     def verdict(self, pair: Pair) -> str:
-        """`better` or `worse` when the adjusted p is at most alpha, else `not shown`."""
+        """`better` or `worse` when the adjusted p is at most alpha, else `unclear`."""
         if pair.adjusted_p > self.settings.alpha:
-            return "not shown"
+            return "unclear"
         return "better" if pair.difference > 0 else "worse"
 
 

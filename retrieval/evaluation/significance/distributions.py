@@ -5,6 +5,7 @@ Formulas are numbered as in the NIST Digital Library of Mathematical Functions (
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -59,6 +60,7 @@ def t_two_sided(t: float, freedom: int) -> float:
     return incomplete_beta(freedom / (freedom + t * t), t * t / (freedom + t * t), freedom / 2, 0.5)
 
 
+@lru_cache
 def t_critical(alpha: float, freedom: int) -> float:
     """The t that |T| reaches with probability alpha."""
     return root(lambda t: alpha - t_two_sided(t, freedom), 0.0, 1.0)

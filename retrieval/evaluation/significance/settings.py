@@ -15,7 +15,7 @@ class CompareSettings:
     """A difference counts at `alpha` after correction; `power` is the chance wanted for the detectable difference."""
 
     test: str = "randomisation"
-    interval: str = "bca"
+    interval: str = "expanded"
     alpha: float = 0.05
     samples: int = 100_000
     seed: int = 0

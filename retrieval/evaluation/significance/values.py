@@ -20,6 +20,8 @@ def read_values(path: Path) -> dict[str, dict[str, float]]:
         raise BadInput(f"{str(path)!r} is a folder; a JSON file of values is needed.") from None
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{str(path)!r} is not JSON ({error}). {_FORM}") from None
+    if isinstance(found, dict) and isinstance(found.get("runs"), dict):
+        raise BadInput(f"{str(path)!r} holds several runs. Write a file for each: `retr eval` with one --run.")
     if isinstance(found, dict) and isinstance(found.get("per_query"), dict):
         found = _by_metric(found["per_query"], found.get("metrics"))
     if not isinstance(found, dict) or not found:
@@ -31,12 +33,15 @@ _FORM = 'Accepted: {"metric": {"id": 0.5}}, or what `retr eval --per-query --jso
 
 
 def _by_metric(per_query: dict[str, Any], metrics: object) -> dict[str, Any]:
-    """The values by metric, whichever of metric and query is outside; the means' names tell which."""
+    """The values by metric, whichever of metric and query is outside; the means' names tell which.
+
+    A query has only the metrics that are defined for it.
+    """
     if not isinstance(metrics, Mapping) or set(per_query) <= set(metrics):
         return per_query
     if not all(isinstance(values, dict) for values in per_query.values()):
         return per_query
-    return {name: {qid: values.get(name) for qid, values in per_query.items()} for name in metrics}
+    return {name: {qid: values[name] for qid, values in per_query.items() if name in values} for name in metrics}
 
 
 def _checked(values: object, where: str) -> dict[str, float]:

@@ -70,7 +70,7 @@ def test_holm_goes_over_all_systems_and_metrics() -> None:
     ]
     assert [pair.p for pair in comparison.pairs] == [2 / 256, pytest.approx(14 / 16, abs=0.13), 1.0, 1.0]
     assert [pair.adjusted_p for pair in comparison.pairs] == [4 * 2 / 256, 1.0, 1.0, 1.0]
-    assert [comparison.verdict(pair) for pair in comparison.pairs] == ["worse", "not shown", "not shown", "not shown"]
+    assert [comparison.verdict(pair) for pair in comparison.pairs] == ["worse", "unclear", "unclear", "unclear"]
 
 
 def test_identical_systems_differ_in_nothing() -> None:

@@ -66,6 +66,14 @@ def test_scipys_bootstrap_agrees(method: str, theirs: str) -> None:
     assert ours == pytest.approx(tuple(expected), abs=0.012)
 
 
+def test_the_expanded_interval_reaches_as_far_as_students() -> None:
+    values = np.random.default_rng(4).normal(0.0, 1.0, 12)
+    [(low, high)] = intervals(values[:, None], Draws(200_000, 0), 0.05, "expanded")
+    assert high - low == pytest.approx(2 * 2.2010 * values.std(ddof=1) / math.sqrt(12), rel=0.05)
+    [(narrow_low, narrow_high)] = intervals(values[:, None], Draws(200_000, 0), 0.05, "percentile")
+    assert low < narrow_low < narrow_high < high
+
+
 def test_a_means_95_percent_interval_is_about_two_standard_errors_each_way() -> None:
     values = np.random.default_rng(2).normal(0.0, 1.0, 400)
     [(low, high)] = intervals(values[:, None], DRAWS, 0.05, "percentile")

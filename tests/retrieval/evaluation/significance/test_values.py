@@ -34,7 +34,8 @@ def test_values_are_read_in_every_accepted_form(content: object, tmp_path: Path)
         ('{"m": {"q1": "x"}}', "has 'x' for 'q1'"),
         ('{"m": {"q1": true}}', "has 'True' for 'q1'"),
         ('{"m": {"q1": NaN}}', "has 'nan' for 'q1'"),
-        ('{"metrics": {"m": 1, "n": 1}, "per_query": {"q1": {"m": 1}}}', "has 'None' for 'q1'"),
+        ('{"metrics": {"m": 1}, "per_query": {"q1": {"m": null}}}', "has 'None' for 'q1'"),
+        ('{"runs": {"a": {}, "b": {}}}', "holds several runs"),
         ('{"metrics": {"m": 1}, "per_query": {"q1": 1}}', "'q1' is no object"),
     ],
 )
@@ -42,6 +43,12 @@ def test_another_form_is_refused_with_the_place(text: str, said: str, tmp_path: 
     (tmp_path / "v.json").write_text(text)
     with pytest.raises(BadInput, match=said):
         read_values(tmp_path / "v.json")
+
+
+def test_a_query_without_a_metric_is_not_among_its_values(tmp_path: Path) -> None:
+    content = {"metrics": {"m": 1.0, "n": 1.0}, "per_query": {"q1": {"m": 1.0}, "q2": {"m": 1.0, "n": 1.0}}}
+    (tmp_path / "v.json").write_text(json.dumps(content))
+    assert read_values(tmp_path / "v.json") == {"m": {"q1": 1.0, "q2": 1.0}, "n": {"q2": 1.0}}
 
 
 def test_no_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
