@@ -102,6 +102,7 @@ class NativeNetwork:
     segments: bool
     budget: int = TOKENS_A_RUN
     _handle: int = field(default=0, repr=False)
+    _close: Any = field(default=None, repr=False)  # held here, since modules are emptied before the last objects go
 
     def __call__(self, ids: Ids, segments: Ids) -> Floats:
         """[texts, tokens] twice to [texts, tokens, dim]."""
@@ -131,8 +132,8 @@ class NativeNetwork:
         return states
 
     def __del__(self) -> None:
-        if self._handle:
-            library().retr_close(self._handle)
+        if self._handle and self._close is not None:
+            self._close(self._handle)
             self._handle = 0
 
 
@@ -173,7 +174,7 @@ def open_native(weights: Transformer, *, segments: bool, kernels: str = "") -> N
     handle = library().retr_open(ctypes.byref(given), name.encode())
     if not handle:
         raise MemoryError(f"No memory for the model's weights in the kernels {name!r}.")
-    return NativeNetwork(name, weights.dim, segments, _handle=handle)
+    return NativeNetwork(name, weights.dim, segments, _handle=handle, _close=library().retr_close)
 
 
 def _layer(layer: Layer, at: Any) -> _Layer:
