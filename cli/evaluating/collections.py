@@ -78,7 +78,7 @@ def _as_asked(asked: "Asked", data: "BeirFolder | None") -> "Collection":
     if lacking:
         raise Mismatch(
             f"The index {str(asked.index)!r} lacks {lacking:,} of the {len(wanted):,} documents of the corpus. "
-            f"Complete it with: retr index {data.folder} --index {asked.index}"
+            f"Name another --index, or complete it with: retr index {data.folder} --index {asked.index}"
         )
     if len(there) > len(wanted):
         warn(

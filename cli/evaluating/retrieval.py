@@ -132,7 +132,8 @@ def _searched(asked: Asked, data: "BeirFolder | None", qrels: "Qrels", k: int) -
             label = f"searched, {one.mode}"
             with Progress(label, total=len(queries), unit="queries", quiet=asked.quiet) as progress:
                 at_once = QUERIES_AT_ONCE if scorer is None else 1
-                yield one.mode, search_run(queries, search, at_once=at_once, watch=progress.advance)
+                run = search_run(queries, search, at_once=at_once, watch=progress.advance)
+            yield one.mode, run
 
 
 def _queries(asked: Asked, data: "BeirFolder | None", qrels: "Qrels") -> "tuple[Query, ...]":

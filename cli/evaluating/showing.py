@@ -83,12 +83,10 @@ def _json(result: Result, shape: Shape) -> dict[str, Any]:
 
 
 def _show_one(result: Result, shape: Shape) -> None:
-    from retr.cli.output import cell, print_line, print_table
+    from retr.cli.output import print_line, print_table
 
     if shape.per_query:
-        columns = list(result.metrics)
-        rows = [[id, *(values.get(name) for name in columns)] for id, values in by_query(result.per_query).items()]
-        print_table(["query", *columns], [*rows, ["all", *result.metrics.values()]])
+        _show_queries(result)
     if shape.intervals is not None:
         found = result.intervals(shape.intervals)
         print_table(
@@ -98,31 +96,49 @@ def _show_one(result: Result, shape: Shape) -> None:
     elif not shape.per_query:
         print_table(["metric", "mean"], list(result.metrics.items()))
     print_line(_counted(result.counts))
-    for name, value in result.facts.items():
-        if name != "task":
-            print_line(f"{name.replace('_', ' ')}: {cell(value)}")
+    for line in _facts(result):
+        print_line(line)
+
+
+def _show_queries(result: Result) -> None:
+    from retr.cli.output import print_table
+
+    columns = list(result.metrics)
+    rows = [[id, *(values.get(name) for name in columns)] for id, values in by_query(result.per_query).items()]
+    print_table(["query", *columns], [*rows, ["all", *result.metrics.values()]])
+
+
+def _facts(result: Result) -> list[str]:
+    from retr.cli.output import cell
+
+    return [f"{name.replace('_', ' ')}: {cell(value)}" for name, value in result.facts.items() if name != "task"]
 
 
 def _show_many(results: Sequence[Result], shape: Shape) -> None:
     from retr.cli.output import print_line, print_table
 
     columns = list(results[0].metrics)
-    rows = []
-    for result in results:
-        found = {} if shape.intervals is None else result.intervals(shape.intervals)
-        rows.append([result.name, *(_cell(result.metrics[name], found.get(name)) for name in columns)])
-    print_table(["run", *columns], rows)
+    if shape.intervals is None:
+        print_table(["run", *columns], [[result.name, *result.metrics.values()] for result in results])
+    else:
+        found = [result.intervals(shape.intervals) for result in results]
+        print_table(
+            ["metric", "run", "mean", "95% from", "to"],
+            [
+                [name, result.name, result.metrics[name], *ends.get(name, (None, None))]
+                for name in columns
+                for result, ends in zip(results, found, strict=True)
+            ],
+        )
     for line in dict.fromkeys(_counted(result.counts) for result in results):
+        print_line(line)
+    for line in dict.fromkeys(line for result in results for line in _facts(result)):
         print_line(line)
     if shape.per_query:
         for result in results:
             print_line()
             print_line(result.name)
-            _show_one(result, Shape(True, None, False))
-
-
-def _cell(value: float, interval: "Interval | None") -> object:
-    return value if interval is None else f"{value:.4f} [{interval[0]:.4f}, {interval[1]:.4f}]"
+            _show_queries(result)
 
 
 def _counted(counts: Mapping[str, int]) -> str:
