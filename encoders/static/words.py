@@ -1,7 +1,8 @@
 """Token numbers of many texts at once; words that came before are not tokenised again.
 
 BERT's tokenizer never looks across a space: the tokens of a text are those of its parts between spaces, end to end. So
-each part is tokenised the first time it is seen and looked up from then on, which costs a ninth of tokenising.
+each part is tokenised the first time it is seen and looked up from then on: measured, at a quarter to a ninth of the
+cost.
 """
 
 from collections.abc import Sequence
@@ -35,12 +36,12 @@ class Words:
         """The texts' tokens end to end, int32 [tokens], and how many each text has, [texts]. BadInput for no text."""
         found = self._looked_up(texts, prompt) if self._separable else None
         if found is None:
-            found = [_packed(encoding) for encoding in tokenize(self.tokenizer, texts, prompt)]
+            found = list(map(_packed, tokenize(self.tokenizer, texts, prompt)))
         lengths = np.fromiter(map(len, found), np.int64, len(found)) // 4
         return np.frombuffer(b"".join(found), np.int32), lengths
 
     def _looked_up(self, texts: Sequence[str], prompt: str) -> list[bytes] | None:
-        """Each text's tokens as bytes; None where a text is none or has a part that is not worth remembering."""
+        """Each text's tokens as bytes; None where one is no text."""
         try:
             split = [(prompt + text).replace("\n", " ").replace("\t", " ").split(" ") for text in texts]
         except (TypeError, AttributeError):
@@ -51,13 +52,22 @@ class Words:
         if new and len(known) + len(new) > MOST_PARTS:
             self._known = known = {}  # Another thread may still read the old one.
             new = list(parts)
+        long = [part for part in new if len(part) > LONGEST_PART]
+        passing = dict(zip(long, map(_packed, tokenize(self.tokenizer, long)), strict=True)) if long else {}
+        new = [part for part in new if part not in passing]
+        if len(new) > MOST_PARTS:
+            return None
         if new:
-            if len(max(new, key=len)) > LONGEST_PART or len(new) > MOST_PARTS:
-                return None
-            encodings = tokenize(self.tokenizer, new)
-            known.update(zip(new, map(_packed, encodings), strict=True))
-        most = 4 * self.max_tokens
-        return [b"".join(map(known.__getitem__, some))[:most] for some in split]
+            known.update(zip(new, map(_packed, tokenize(self.tokenizer, new)), strict=True))
+        return [_joined(some, known, passing)[: 4 * self.max_tokens] for some in split]
+
+
+def _joined(parts: list[str], known: dict[str, bytes], passing: dict[str, bytes]) -> bytes:
+    """The parts' tokens end to end; `passing` are the few that are too long to be remembered."""
+    try:
+        return b"".join(map(known.__getitem__, parts))
+    except KeyError:
+        return b"".join(passing[part] if part in passing else known[part] for part in parts)
 
 
 def is_separable(tokenizer: Any) -> bool:
