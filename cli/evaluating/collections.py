@@ -51,14 +51,19 @@ def _filled(asked: "Asked", data: "BeirFolder", folder: Path) -> "Collection":
 
     from retr.cli.making import Asked as Making
     from retr.cli.making import opened
+    from retr.cli.output import warn
     from retr.cli.progress import track
+    from retr.retrieval.evaluation.reading.beir import CorpusReport
 
     words_only = asked.encoder is None and set(asked.mode) == {"lexical"} and asked.index is None
     encoder = "none" if words_only else asked.encoder
-    documents = track(data.documents(), "indexed", quiet=asked.quiet)
+    report = CorpusReport()
+    documents = track(data.documents(report), "indexed", quiet=asked.quiet)
     first = list(islice(documents, 1))  # Read before an index is made, so that a wrong folder leaves nothing behind.
     collection = opened(folder, Making(encoder, asked.chunk_tokens))
     collection.add(chain(first, documents))
+    if report.skipped:
+        warn(f"Documents without a text, which nothing can find: {report.skipped:,}, the first {report.problems[0]}.")
     return collection
 
 

@@ -182,3 +182,21 @@ def test_an_id_may_start_with_a_brace(tmp_path: Path) -> None:
     assert Run.load(tmp_path / "r").scores == {"{": {"{d}": 1.0}}
     Qrels({'{"q"': {"d": 1}}).save(tmp_path / "q")
     assert Qrels.load(tmp_path / "q").grades == {'{"q"': {"d": 1}}
+
+
+def test_a_run_may_be_a_table_with_tabs(tmp_path: Path) -> None:
+    rows = "q 1\td 1\t1\t2.5\nq 1\td2\t2\t1.5\n"
+    for number, head in enumerate(("query-id\tcorpus-id\trank\tscore\n", "")):
+        (tmp_path / f"{number}.tsv").write_text(head + rows)
+        assert Run.load(tmp_path / f"{number}.tsv").scores == {"q 1": {"d 1": 2.5, "d2": 1.5}}
+
+
+def test_a_header_further_down_is_no_header(tmp_path: Path) -> None:
+    (tmp_path / "r.tsv").write_text("q\td\t1\t2.5\nquery-id\tcorpus-id\trank\tscore\n")
+    with pytest.raises(BadInput, match=r"r\.tsv:2: the score 'score' is no number"):
+        Run.load(tmp_path / "r.tsv")
+
+
+def test_a_run_without_self_holds_no_document_with_the_querys_id() -> None:
+    run = Run({"a": {"a": 2.0, "b": 1.0}, "b": {"b": 1.0}})
+    assert run.without_self() == Run({"a": {"b": 1.0}, "b": {}})

@@ -4,13 +4,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from retr.retrieval.corpus import ReadReport, ReadSettings, read_documents, read_queries
+from retr.retrieval.corpus import Problem, ReadReport, ReadSettings, read_documents, read_queries
 from retr.retrieval.corpus.sources import BEIR_CORPORA, check_exists
 from retr.retrieval.errors import BadInput, Mismatch, NotFound
 from retr.retrieval.records import Document, Query
 from retr.retrieval.runs import Qrels
 
 _ENDINGS = (".tsv", ".tsv.gz", ".txt", ".trec", ".json")
+
+
+class CorpusReport(ReadReport):
+    """Counts documents without a text, which test collections have (Cranfield two) and no search can find."""
+
+    def take(self, problem: Problem, on_error: str) -> None:
+        """Count the problem when it is an empty text; BadInput for any other."""
+        if problem.outcome != "noted" and problem.reason != "empty text":
+            raise BadInput(f"{str(problem).rstrip('.')}. Put the corpus right.")
+        super().take(problem, "skip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +32,11 @@ class BeirFolder:
     queries: tuple[Query, ...]
     qrels: Qrels
 
-    def documents(self, report: ReadReport | None = None) -> Iterator[Document]:
-        """The corpus as a stream, without metadata. NotFound without one."""
+    def documents(self, report: CorpusReport | None = None) -> Iterator[Document]:
+        """The corpus as a stream, without metadata; what has no text is left out and counted. NotFound without one."""
         if not any((self.folder / name).is_file() for name in BEIR_CORPORA):
             raise NotFound(f"No {' or '.join(BEIR_CORPORA)} in the folder {str(self.folder)!r}. It is needed here.")
-        return read_documents([self.folder], ReadSettings(metadata_fields=()), report)
+        return read_documents([self.folder], ReadSettings(metadata_fields=()), report or CorpusReport())
 
 
 def open_beir(folder: str | Path, split: str = "test", qrels: Qrels | None = None) -> BeirFolder:
