@@ -428,6 +428,74 @@ EVALUATING = [
 ]
 
 
+def two_runs(change: Callable[[Path], object] = lambda folder: None) -> Callable[[Path], object]:
+    """Judgements of two queries in q, and two runs of them in a.trec and b.trec."""
+
+    def prepare(folder: Path) -> None:
+        file("q", "1 0 d 1\n2 0 d 1\n")(folder)
+        for name, document in (("a.trec", "d"), ("b.trec", "e")):
+            file(name, f"1 Q0 {document} 1 1.0 x\n2 Q0 d 1 1.0 x\n")(folder)
+        change(folder)
+
+    return prepare
+
+
+def compare(*more: str) -> list[str]:
+    return ["compare", "--qrels", "q", "--run", "a.trec", "--run", "b.trec", *more]
+
+
+COMPARING = [
+    Case("nothing", "two systems or more", ["compare"]),
+    Case("one run", "two systems or more", ["compare", "--qrels", "q", "--run", "a.trec"], two_runs()),
+    Case("no qrels", "go together", ["compare", "--run", "a.trec", "--run", "b.trec"], two_runs()),
+    Case("missing run", "c.trec", compare("--run", "c.trec"), two_runs()),
+    Case("missing qrels", "No qrels file 'q'", compare(), two_runs(lambda folder: (folder / "q").unlink())),
+    Case("one query", "1 query", compare(), two_runs(file("q", "1 0 d 1\n"))),
+    Case("metric", "Did you mean 'ndcg'", compare("--metric", "ndgc@10"), two_runs()),
+    Case("baseline", "Did you mean 'a'", compare("--baseline", "aa"), two_runs()),
+    Case("test", "No test named 'wilcoxon'", compare("--test", "wilcoxon"), two_runs()),
+    Case("interval", "No interval named", compare("--interval", "wald"), two_runs()),
+    Case("alpha", "alpha must lie between", compare("--alpha", "5"), two_runs()),
+    Case("samples", "samples must be from", compare("--samples", "0"), two_runs()),
+    Case("huge samples", "samples must be from", compare("--samples", "9" * 18), two_runs()),
+    Case("seed", "seed must be at least 0", compare("--seed", "-1"), two_runs()),
+    Case("top", "--top takes", compare("--top", "-1"), two_runs()),
+    Case("margin alone", "with --fail-if-worse", compare("--margin", "0.1"), two_runs()),
+    Case("negative margin", "at least 0", compare("--fail-if-worse", "--margin", "-0.1"), two_runs()),
+    Case("no number for a margin", "at least 0", compare("--fail-if-worse", "--margin", "nan"), two_runs()),
+    Case("plot of another kind", "ends with .png", compare("--plot", "p.svg"), two_runs()),
+    Case("plot in no folder", "cannot be written", compare("--plot", "no/p.png"), two_runs()),
+    Case("missing texts", "t.jsonl", compare("--queries", "t.jsonl"), two_runs()),
+    Case(
+        "texts of others",
+        "none of the queries",
+        compare("--queries", "t.tsv"),
+        two_runs(file("t.tsv", "9\twhat?\n")),
+    ),
+    Case("missing values", "No values file 'v.json'", compare("--values", "v.json", "-m", "mrr"), two_runs()),
+    Case("broken values", "is not JSON", compare("--values", "v.json"), two_runs(file("v.json", "{"))),
+    Case("values of bytes", "is not JSON", compare("--values", "v.json"), two_runs(file("v.json", b"\xff\xfe\x00"))),
+    Case(
+        "values without the metric",
+        "No metric in the values of 'v'",
+        compare("--values", "v.json"),
+        two_runs(file("v.json", '{"mrr": {"1": 1, "2": 1}}')),
+    ),
+    Case(
+        "values of other queries",
+        "not over the same queries",
+        compare("--values", "v.json", "-m", "mrr"),
+        two_runs(file("v.json", '{"mrr": {"1": 1, "3": 1}}')),
+    ),
+    Case(
+        "values that are no numbers",
+        "finite number",
+        compare("--values", "v.json", "-m", "mrr"),
+        two_runs(file("v.json", '{"mrr": {"1": 1, "2": Infinity}}')),
+    ),
+]
+
+
 def vectors_in_v(change: Callable[[Path], object] = lambda folder: None) -> Callable[[Path], object]:
     """A folder of vectors in v, made from good.txt."""
 
