@@ -74,7 +74,9 @@ class Asked:
     def given(self) -> dict[str, Any]:
         """The names and values of what was said."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: value for name, value in values.items() if value not in (None, (), False)}
+        return {
+            name: value for name, value in values.items() if value is not None and value is not False and value != ()
+        }
 
 
 def task_of(asked: Asked) -> str:

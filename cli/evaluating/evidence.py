@@ -8,7 +8,9 @@ from retr.cli.evaluating.showing import Result, result_of
 
 if TYPE_CHECKING:
     from retr.index.collection import Collection
+    from retr.index.settings import SearchSettings
     from retr.retrieval.evaluation.reading.evidence import Question
+    from retr.retrieval.protocols import Scorer
 
 
 def results(asked: Asked) -> list[Result]:
@@ -40,23 +42,23 @@ def results(asked: Asked) -> list[Result]:
 
 
 def _found(
-    asked: Asked, collection: "Collection", questions: "list[Question]", settings: object, scorer: object
+    asked: Asked,
+    collection: "Collection",
+    questions: "list[Question]",
+    settings: "SearchSettings",
+    scorer: "Scorer | None",
 ) -> dict[str, list[str]]:
-    from typing import Any, cast
-
     from retr.cli.progress import Progress
     from retr.index.settings import check_k
     from retr.retrieval.evaluation.evidence import DEPTH
     from retr.retrieval.evaluation.searching import QUERIES_AT_ONCE
 
-    k, at_once = check_k(asked.k or DEPTH), QUERIES_AT_ONCE if scorer is None else 1
+    k, at_once = check_k(DEPTH if asked.k is None else asked.k), QUERIES_AT_ONCE if scorer is None else 1
     texts: dict[str, list[str]] = {}
     with Progress("searched", total=len(questions), unit="queries", quiet=asked.quiet) as progress:
         for start in range(0, len(questions), at_once):
             part = questions[start : start + at_once]
-            many = collection.search_many(
-                [one.text for one in part], k, settings=cast(Any, settings), rerank=cast(Any, scorer)
-            )
+            many = collection.search_many([one.text for one in part], k, settings=settings, rerank=scorer)
             for question, hits in zip(part, many, strict=True):
                 texts[question.id] = [f"{hit.title}\n{hit.text}" for hit in hits]
             progress.advance(len(part))

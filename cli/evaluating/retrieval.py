@@ -82,7 +82,7 @@ def _qrels(asked: Asked, data: "BeirFolder | None") -> "Qrels":
 
 def _runs(asked: Asked, data: "BeirFolder | None", qrels: "Qrels", hits: int) -> "Iterator[tuple[str, Run]]":
     if not asked.run:
-        yield from _searched(asked, data, qrels, asked.k or hits)
+        yield from _searched(asked, data, qrels, hits if asked.k is None else asked.k)
         return
     from retr.retrieval.evaluation.significance.values import system_names
     from retr.retrieval.runs import Run

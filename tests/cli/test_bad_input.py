@@ -107,6 +107,13 @@ def with_index(change: Callable[[Path], object] = lambda folder: None) -> Callab
     return prepare
 
 
+def beir(folder: Path) -> None:
+    """A BEIR folder in d, with one document."""
+    file("d/corpus.jsonl", rows({"_id": "d", "text": "red"}))(folder)
+    file("d/queries.jsonl", rows({"_id": "q", "text": "red"}))(folder)
+    file("d/qrels/test.tsv", "q\td\t1\n")(folder)
+
+
 def damage(pattern: str, change: Callable[[bytes], bytes]) -> Callable[[Path], object]:
     def apply(folder: Path) -> None:
         path = sorted((folder / "ix").glob(pattern))[-1]
@@ -425,6 +432,77 @@ EVALUATING = [
         ["eval", "--run", "r.trec", "--qrels", "q.tsv", "--metric", "beauty@3"],
         lambda f: [file("r.trec", "q Q0 d 1 1.0 x\n")(f), file("q.tsv", "q 0 d 1\n")(f)],
     ),
+    Case("nothing", "Nothing to evaluate", ["eval"]),
+    Case("task", "Did you mean 'sts'", ["eval", "--pairs", "p.tsv", "--task", "sst"]),
+    Case("no qrels", "No judgements", ["eval", "--run", "r.trec"], file("r.trec", "q Q0 d 1 1.0 x\n")),
+    Case("no folder", "no-such-folder", ["eval", "--data", "no-such-folder"]),
+    Case("empty folder", "No judgements 'test'", ["eval", "--data", "d"], lambda folder: (folder / "d").mkdir()),
+    Case("split", "Splits there: dev", ["eval", "--data", "d"], file("d/qrels/dev.tsv", "q\td\t1\n")),
+    Case("mode", "No search mode named 'fuzzy'", ["eval", "--data", "d", "--mode", "fuzzy"], beir),
+    Case("k", "k must be", ["eval", "--data", "d", "-k", "0", "--mode", "lexical"], beir),
+    Case("rerank depth", "rerank_depth must be", ["eval", "--data", "d", "--rerank-depth", "0"], beir),
+    Case("scorer", "No scorer named 'best'", ["eval", "--data", "d", "--rerank", "best=x"], beir),
+    Case(
+        "corpus lost", "No corpus.jsonl", ["eval", "--data", "d"], lambda f: [beir(f), (f / "d/corpus.jsonl").unlink()]
+    ),
+    Case(
+        "broken corpus",
+        "corpus.jsonl:1",
+        ["eval", "--data", "d", "--mode", "lexical"],
+        lambda f: [beir(f), file("d/corpus.jsonl", "{\n")(f)],
+    ),
+    Case(
+        "queries of other data",
+        "No query is judged",
+        ["eval", "--data", "d"],
+        lambda f: [beir(f), file("d/qrels/test.tsv", "x\td\t1\n")(f)],
+    ),
+    Case("another index", "lacks 1 of the 1 documents", ["eval", "--data", "d", "-i", "ix"], with_index(beir)),
+    Case(
+        "run in no folder",
+        "no/r.trec",
+        ["eval", "--data", "d", "--mode", "lexical", "--save-run", "no/r.trec"],
+        beir,
+    ),
+    Case("pairs of no kind", "no two columns of texts", ["eval", "--pairs", "p.tsv"], file("p.tsv", "a\tb\nx\ty\n")),
+    Case("pairs of a document", "no table", ["eval", "--pairs", "good.txt"]),
+    Case(
+        "score that is none",
+        "p.tsv:2",
+        ["eval", "--pairs", "p.tsv"],
+        file("p.tsv", "text1\ttext2\tscore\nx\ty\tmuch\n"),
+    ),
+    Case(
+        "one class",
+        "both classes are needed",
+        ["eval", "--pairs", "p.tsv"],
+        file("p.tsv", "text1\ttext2\tlabel\nx\ty\t1\nz\tw\t1\n"),
+    ),
+    Case(
+        "similarity",
+        "No similarity named 'angle'",
+        ["eval", "--pairs", "p.tsv", "--similarity", "angle"],
+        file("p.tsv", "text1\ttext2\tlabel\nx\ty\t1\nz\tw\t0\n"),
+    ),
+    Case(
+        "candidates without a label",
+        "no label",
+        ["eval", "--candidates", "c.jsonl"],
+        file("c.jsonl", rows({"query": "q", "candidates": ["a", "b"]})),
+    ),
+    Case(
+        "right one beyond the list",
+        "counted from 0",
+        ["eval", "--candidates", "c.jsonl"],
+        file("c.jsonl", rows({"query": "q", "candidates": ["a", "b"], "label": 2})),
+    ),
+    Case(
+        "evidence without an index",
+        "No index to search",
+        ["eval", "--evidence", "e.jsonl"],
+        file("e.jsonl", rows({"query": "q", "evidence_list": [{"fact": "f"}]})),
+    ),
+    Case("vectors that are none", "no .npy file", ["eval", "--images", "good.txt", "--captions", "good.txt"]),
 ]
 
 
