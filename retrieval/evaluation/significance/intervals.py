@@ -8,6 +8,9 @@ import numpy as np
 from retr.retrieval.evaluation.significance.distributions import normal_cdf, normal_quantile, t_critical
 from retr.retrieval.evaluation.significance.resampling import Draws, Floats, resampled_means
 
+MEANS_AT_ONCE = 1 << 25
+"""Resampled means held at a time: 256 MB."""
+
 Interval = Callable[[Floats, Floats, float], tuple[float, float]]
 """From one pair's differences [queries], its resampled means [draws] and alpha to the two ends."""
 
@@ -60,6 +63,10 @@ INTERVALS: dict[str, Interval] = {"expanded": expanded, "bca": bias_corrected, "
 
 def intervals(differences: Floats, draws: Draws, alpha: float, method: str) -> list[tuple[float, float]]:
     """The interval of level 1 - alpha of each column of [queries, pairs]."""
-    means = resampled_means(differences, draws)
-    pairs = range(differences.shape[1])
-    return [INTERVALS[method](differences[:, pair], means[:, pair], alpha) for pair in pairs]
+    at_once = max(1, MEANS_AT_ONCE // draws.samples)
+    found = []
+    for start in range(0, differences.shape[1], at_once):
+        some = differences[:, start : start + at_once]
+        means = resampled_means(some, draws)
+        found += [INTERVALS[method](some[:, pair], means[:, pair], alpha) for pair in range(some.shape[1])]
+    return found

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-BLOCK_CELLS = 1 << 20
-"""Numbers of one block: 8 MB as float64."""
+BLOCK_CELLS, BLOCK_DRAWS = 1 << 20, 1 << 12
+"""Numbers of one block (8 MB as float64), and its draws: many pairs of systems multiply those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Draws:
             yield np.bincount(drawn.ravel(), minlength=size * queries).reshape(size, queries).astype(np.float64)
 
     def _sizes(self, queries: int) -> Iterator[int]:
-        most = max(1, BLOCK_CELLS // queries)
+        most = max(1, min(BLOCK_DRAWS, BLOCK_CELLS // queries))
         for start in range(0, self.samples, most):
             yield min(most, self.samples - start)
 
