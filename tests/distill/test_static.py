@@ -240,7 +240,7 @@ def test_sentence_transformers_reads_the_student(make_bi: Any, tmp_path: Path) -
 class Failing:
     """An encoder whose answers cannot be used."""
 
-    dim, similarity, fingerprint, max_tokens = 2, "cosine", "x", 8
+    dim, similarity, fingerprint, max_tokens = 256, "cosine", "x", 8
 
     def __init__(self, tokenizer: Any, answer: Any) -> None:
         self.tokenizer, self.answer = tokenizer, answer
@@ -259,6 +259,8 @@ def test_unusable_teachers_are_refused_and_leave_nothing(tokenizer: Any, tmp_pat
         distil_static(Failing(tokenizer, tokens), tmp_path / "m", SETTINGS)
     with pytest.raises(BadInput, match="NaN"):
         distil_static(Failing(tokenizer, lambda n: Vectors(np.full((n, 2), np.nan, np.float32))), tmp_path / "m")
+    with pytest.raises(BadInput, match="dim is 257, but the teacher's vectors have 256"):
+        distil_static(Failing(tokenizer, tokens), tmp_path / "m", StaticSettings(dim=257))
     blind = Failing(tokenizer, tokens)
     del blind.tokenizer
     with pytest.raises(BadInput, match="no tokenizer"):
