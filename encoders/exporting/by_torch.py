@@ -1,6 +1,6 @@
 """Other architectures: the graph that torch.onnx writes of a transformers model, rewritten for lower precision.
 
-Needs `retr[train]`, onnx and onnxscript.
+Needs `retr[export]`.
 """
 
 import contextlib
