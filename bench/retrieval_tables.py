@@ -16,6 +16,20 @@ from retr.retrieval.evaluation.significance.testing import holm
 MAIN = "ndcg@10"
 SHOWN = (MAIN, "mrr@10", "recall@100")
 LARGEST_UNEXPLAINED = 0.01
+TITLES = {"scifact": "SciFact test", "msmarco-dl19-top100": "TREC DL 2019, reranking"}
+"""Where the results page calls a set by another name, because papers report on it."""
+
+KINDS = {
+    "bm25": ("bm25", "BM25"),
+    "dense": ("bi", "all-MiniLM-L6-v2 in int8"),
+    "dense-float32": ("bi", "all-MiniLM-L6-v2 in float32"),
+    "hybrid": ("hybrid", "BM25 and dense, fused by rank"),
+    "bm25+cross": ("cross", "BM25, reranked by MiniLM-L-12"),
+    "hybrid+cross": ("cross", "hybrid, reranked by MiniLM-L-12"),
+    "cross": ("cross", "given candidates, reranked by MiniLM-L-12"),
+}
+"""A system to what the results page sorts it under, and calls it."""
+
 Row = dict[str, Any]
 
 
@@ -27,6 +41,7 @@ def result(measured: Sequence[Mapping[str, Any]], why: Mapping[str, Any], seed: 
     rows = [row for name, found in by_set.items() for row in rows_of(found, why.get(name, {}), seed)]
     return {
         "rows": rows,
+        "findings": [finding_of(row) for row in rows],
         "values": {name: values_of(found) for name, found in by_set.items()},
         "tables": [main_table(rows).json(), page_table(rows).json(), why_table(rows).json()],
         "caption": caption(seed),
@@ -66,6 +81,14 @@ def row_of(one: Mapping[str, Any], pair: Pair | None, why: Mapping[str, Any], se
         row["page"]["steps"] = [{"step": step["step"], "value": step[figure.metric]} for step in steps]
     row["command"] = f"python bench/retrieval.py --sets {name} --systems {system}"
     return row
+
+
+def finding_of(row: Row) -> Row:
+    """What the results page shows of a row."""
+    system, model = KINDS[row["system"]]
+    data = TITLES.get(row["set"], row["set"])
+    asked = {"queries": row["queries"], "command": row["command"]}
+    return {"system": system, "model": model, "data": data, "metric": "nDCG@10", **row["metrics"][MAIN], **asked}
 
 
 def tests(found: Sequence[Mapping[str, Any]], seed: int) -> Iterator[Pair]:
@@ -167,9 +190,10 @@ def caption(seed: int) -> str:
     """How the numbers were made."""
     return (
         "nDCG@10, MRR@10 and recall@100 over the judged test queries, one vector a text; intervals: percentile "
-        f"bootstrap over queries, 10,000 draws, seed {seed}; tests: paired randomisation of nDCG@10 against BM25 over the same "
-        "queries, adjusted by Holm over the systems of a set. Where a system was asked fewer queries, they were drawn "
-        "with the seed. dense is the default int8 all-MiniLM-L6-v2, dense-float32 the same model in float32, hybrid "
-        "reciprocal rank fusion of dense and BM25, cross ms-marco-MiniLM-L-12-v2 (bench/cross_folder.py, then `retr "
-        "export --precision int8`). On MS MARCO, grades from 2 on count as relevant for MRR and recall."
+        f"bootstrap over queries, 10,000 draws, seed {seed}; tests: paired randomisation of nDCG@10 against BM25 over "
+        "the same queries, adjusted by Holm over the systems of a set. Where a system was asked fewer queries, they "
+        "were drawn with the seed. dense is the default int8 all-MiniLM-L6-v2, dense-float32 the same model in "
+        "float32, hybrid reciprocal rank fusion of dense and BM25, cross ms-marco-MiniLM-L-12-v2 "
+        "(`bench/cross_folder.py`, then `retr export --precision int8`), over the first so many of what is named "
+        "before it. On MS MARCO, grades from 2 on count as relevant for MRR and recall."
     )

@@ -1,0 +1,181 @@
+"""Write docs/results.md and its plot from bench/results/*.json and bench/published.json; nothing on it is typed.
+
+    python bench/results_page.py [--check]
+
+A result that has something to say about a system holds `findings`: rows of system, model, data, metric, mean, low,
+high, queries and command. The newest file of each name counts. A system without such a row says so.
+"""
+
+import argparse
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recording import RESULTS, ROOT
+from report import newest
+from results_findings import findings
+from tables import Table, number
+
+PAGE = ROOT / "docs" / "results.md"
+PLOT = ROOT / "docs" / "results" / "retrieval.svg"
+PUBLISHED = ROOT / "bench" / "published.json"
+DATED = re.compile(r"(.+)-\d{4}-\d{2}-\d{2}")
+NOT_RUN = "Not run yet."
+EVIDENCE = {
+    "paper": "the paper",
+    "project": "the project's own tables",
+    "third party": "someone else's run",
+    "second hand": "taken from another paper",
+    "not read": "its tables could not be read",
+}
+HEAD = """# Results
+
+What papers report for each kind of system, and what was measured here. This page is written by
+`python bench/results_page.py` from recorded runs (`bench/results/*.json`) and from `bench/published.json`: nothing on
+it is typed by hand, and a system without a run says so. Figures of papers are for their data, models and sizes. Beside
+ours they say what is possible, and not that one is better than the other, unless data and task are the same.
+
+How to run a command of this page again, and what it needs first: [bench/README.md](../bench/README.md). What the
+metrics mean: [evaluation.md](evaluation.md)."""
+WHY = """Each line changes one thing (`python bench/retrieval_why.py`); for BM25, bm25s goes in steps from the page's
+settings to retr's."""
+Row = Mapping[str, Any]
+
+
+def main() -> None:
+    """Write page and plot, or with --check fail when they are not what would be written."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 when the page is stale")
+    check = parser.parse_args().check
+    results = newest_of_all()
+    page, retrieval = rendered(results), results.get("retrieval")
+    if not check:
+        PAGE.write_text(page, encoding="utf-8")
+        if retrieval is not None:
+            from results_plot import draw
+
+            draw(retrieval["findings"], PLOT, digest(retrieval))
+        return
+    stale = not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page
+    # The bytes of a plot differ from one version of the plotting library to the next; what it was drawn from does not.
+    stale |= retrieval is not None and (not PLOT.exists() or digest(retrieval) not in PLOT.read_text(encoding="utf-8"))
+    if stale:
+        raise SystemExit("docs/results.md is not what the results say. Run: python bench/results_page.py")
+
+
+def newest_of_all() -> dict[str, Row]:
+    """The newest result of each name, with its file's name."""
+    names = sorted({match[1] for path in RESULTS.glob("*.json") if (match := DATED.fullmatch(path.stem))})
+    paths = [path for name in names if (path := newest(name)) is not None]
+    return {one["name"]: one for path in paths for one in [{"file": path.name, **json.loads(path.read_text("utf-8"))}]}
+
+
+def rendered(results: Mapping[str, Row], published: Path = PUBLISHED) -> str:
+    """The whole page."""
+    facts = json.loads(published.read_text(encoding="utf-8"))
+    found = findings(results)
+    parts = [HEAD, "## At a glance", glance(facts, found).markdown()]
+    for system, title in facts["systems"].items():
+        reported = [figure for figure in facts["figures"] if figure["system"] == system]
+        own = [finding for finding in found if finding["system"] == system]
+        parts += [f"## {title}", *section(reported, own)]
+    if "retrieval" in results:
+        parts += retrieval_part(results["retrieval"])
+    return "\n\n".join(parts) + "\n"
+
+
+def glance(facts: Row, found: Sequence[Row]) -> Table:
+    """One line a system: what is reported first, and what was measured on the same data, or else first."""
+    lines = []
+    for system, title in facts["systems"].items():
+        reported = next((one for one in facts["figures"] if one["system"] == system and one["value"] is not None), None)
+        own = [finding for finding in found if finding["system"] == system]
+        same = [finding for finding in own if reported and alike(finding, reported)]
+        chosen = next(iter(same or own), None)
+        cells = ["-", "-"] if reported is None else [what(reported), value(reported)]
+        lines.append([title, *cells, *(["not run yet", "-"] if chosen is None else [what(chosen), measured(chosen)])])
+    return Table(["system", "reported on", "value", "measured here on", "value [95%]"], lines)
+
+
+def alike(finding: Row, figure: Row) -> bool:
+    """Whether both are of the same data and metric."""
+    return (finding["data"], finding["metric"]) == (figure["data"], figure["metric"])
+
+
+def section(reported: Sequence[Row], own: Sequence[Row]) -> Iterator[str]:
+    """One system: its papers' figures, ours, and the commands that give ours again."""
+    lines = [[one["model"], one["data"], one["metric"], value(one), told_by(one)] for one in reported]
+    yield Table(["reported for", "data", "metric", "value", "by"], lines).markdown()
+    if not own:
+        yield NOT_RUN
+        return
+    lines = [[one["model"], one["data"], one["metric"], measured(one), str(one["queries"] or "-")] for one in own]
+    yield Table(["measured here with", "data", "metric", "value [95%]", "queries"], lines).markdown()
+    files = ", ".join(f"`bench/results/{name}`" for name in sorted({one["file"] for one in own}))
+    commands = "\n".join(together([one["command"] for one in own]))
+    yield f"Recorded in {files}. Again:\n\n```text\n{commands}\n```"
+
+
+def together(commands: Sequence[str]) -> list[str]:
+    """The commands, each once; those that differ only in the set are one."""
+    sets: dict[tuple[str, str], list[str]] = {}
+    for command in commands:
+        before, option, rest = command.partition(" --sets ")
+        name, _, after = rest.partition(" ")
+        sets.setdefault((before + option, after), []).append(name)
+    return [f"{before}{' '.join(dict.fromkeys(names))} {after}".strip() for (before, after), names in sets.items()]
+
+
+def retrieval_part(result: Row) -> Iterator[str]:
+    """All sets and systems of bench/retrieval.py, and why some figures differ from those of the sets' pages."""
+    every, pages, reasons = (Table.read(table) for table in result["tables"])
+    yield "## Every retrieval set"
+    yield f"![nDCG@10 of each system on each set, with 95% intervals](results/{PLOT.name})"
+    yield every.markdown()
+    yield result["caption"]
+    machine = result["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(result["versions"]["retr"].items()))
+    yield (
+        f"Recorded in `bench/results/{result['file']}`; {machine['cpu']}, {machine['cores']} cores; commits "
+        f"{', '.join(f'`{commit[:12]}`' for commit in sorted({row['commit'] for row in result['rows']}))}. {versions}."
+    )
+    yield "### Beside the figures that the sets' pages state"
+    yield pages.markdown()
+    yield "### Where a figure is more than 0.01 away"
+    yield WHY
+    yield reasons.markdown()
+
+
+def what(one: Row) -> str:
+    """Data and metric, and the model."""
+    return f"{one['data']}, {one['metric']} ({one['model']})"
+
+
+def value(figure: Row) -> str:
+    """As the paper gives it."""
+    return "-" if figure["value"] is None else f"{figure['value']:g}"
+
+
+def measured(finding: Row) -> str:
+    """A mean with its interval, where it has one."""
+    ends = f" [{finding['low']:.3f}, {finding['high']:.3f}]" if finding.get("low") is not None else ""
+    return f"{number(finding['mean'], 3)}{ends}"
+
+
+def told_by(figure: Row) -> str:
+    """Source, place, and how it is known."""
+    place = "" if figure["where"] == "-" else f", {figure['where']}"
+    note = f"; {figure['note']}" if figure.get("note") else ""
+    return f"{figure['source']}{place} ({EVIDENCE[figure['evidence']]}{note})"
+
+
+def digest(result: Row) -> str:
+    """Of what the plot is drawn from."""
+    return hashlib.sha256(json.dumps(result["findings"], sort_keys=True).encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()

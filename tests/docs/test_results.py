@@ -1,0 +1,91 @@
+"""docs/results.md is what bench/results_page.py makes of the recorded runs and of the published figures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    import results_page
+
+    return results_page
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    figure = {"data": "Cranfield", "metric": "MAP", "source": "a paper", "where": "table 2", "evidence": "paper"}
+    facts = {
+        "systems": {"bi": "Bi-encoder", "uni": "Uni-Encoder"},
+        "figures": [{**figure, "system": "bi", "model": "small", "value": 0.31}],
+    }
+    path = tmp_path / "published.json"
+    path.write_text(json.dumps(facts))
+    return path
+
+
+def finding(**changes: object) -> dict[str, object]:
+    whole = {"system": "bi", "model": "ours", "data": "Cranfield", "metric": "MAP", "mean": 0.25, "queries": 225}
+    return {**whole, "low": 0.2, "high": 0.3, "command": "python bench/x.py", **changes}
+
+
+def test_the_page_is_what_the_command_writes(
+    page: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["results_page.py", "--check"])
+    page.main()
+
+
+def test_a_changed_page_is_stale(page: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    changed = tmp_path / "results.md"
+    changed.write_text(page.PAGE.read_text().replace("0.", "0.9", 1))
+    monkeypatch.setattr(page, "PAGE", changed)
+    monkeypatch.setattr(page, "ROOT", tmp_path)
+    monkeypatch.setattr("sys.argv", ["results_page.py", "--check"])
+    with pytest.raises(SystemExit, match="is not what the results say"):
+        page.main()
+
+
+def test_a_plot_of_other_figures_is_stale(page: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(page, "digest", lambda result: "another")
+    monkeypatch.setattr("sys.argv", ["results_page.py", "--check"])
+    with pytest.raises(SystemExit, match="is not what the results say"):
+        page.main()
+
+
+def test_measured_and_published_stand_side_by_side(page: Any, published: Path) -> None:
+    text = page.rendered({"x": {"file": "x.json", "findings": [finding()]}}, published)
+    line = next(line for line in text.splitlines() if line.startswith("| Bi-encoder"))
+    assert "0.31" in line
+    assert "0.250 [0.200, 0.300]" in line
+    assert "bench/results/x.json" in text
+    assert "python bench/x.py" in text
+
+
+def test_a_system_without_a_run_says_so(page: Any, published: Path) -> None:
+    text = page.rendered({}, published)
+    assert text.count(page.NOT_RUN) == 2
+    assert all("not run yet" in line for line in text.splitlines() if line.startswith(("| Bi-enc", "| Uni-Enc")))
+
+
+def test_the_same_data_comes_before_other_data(page: Any, published: Path) -> None:
+    both = [finding(data="MED", mean=0.9), finding()]
+    text = page.rendered({"x": {"file": "x.json", "findings": both}}, published)
+    assert "0.250" in next(line for line in text.splitlines() if line.startswith("| Bi-encoder"))
+
+
+def test_commands_that_differ_in_the_set_alone_are_one(page: Any) -> None:
+    commands = ["b --sets a --systems x", "b --sets c --systems x", "b --sets a --systems y", "d", "d"]
+    assert page.together(commands) == ["b --sets a c --systems x", "b --sets a --systems y", "d"]
+
+
+def test_every_published_figure_is_of_a_system_and_says_how_it_is_known(page: Any) -> None:
+    facts = json.loads(page.PUBLISHED.read_text(encoding="utf-8"))
+    assert {figure["system"] for figure in facts["figures"]} == set(facts["systems"])
+    assert all(figure["evidence"] in page.EVIDENCE for figure in facts["figures"])
+    assert all((figure["value"] is None) == (figure["evidence"] == "not read") for figure in facts["figures"])
