@@ -30,3 +30,12 @@ def asked_of_the_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[objec
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     yield calls
     assert calls == []
+
+
+@pytest.fixture(autouse=True)
+def temporary_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where temporary indexes are made in this test."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder

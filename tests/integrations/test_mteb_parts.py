@@ -176,16 +176,16 @@ def test_a_filter_of_the_settings_holds_among_the_listed_too(users: Any) -> None
     assert set(bridge.search(queries, top_k=10, top_ranked={"q": ["blue", "it's"]})["q"]) == {"blue"}
 
 
-def test_a_new_corpus_takes_the_place_of_the_old_one_and_leaves_no_folder(users: Any) -> None:
+def test_a_new_corpus_takes_the_place_of_the_old_one_and_leaves_no_folder(users: Any, temporary_folders: Path) -> None:
     bridge = MtebCollection(users.LetterPairs())
     bridge.index(CORPUS)
     assert bridge._collection is not None
-    first = bridge._collection.folder
+    [first] = temporary_folders.iterdir()
     bridge.index([*CORPUS[:1], CORPUS[0], {"id": "empty", "text": ""}])
-    second = bridge._collection.folder
-    assert (first.exists(), second.exists(), len(bridge._collection)) == (False, True, 1)
+    [second] = temporary_folders.iterdir()
+    assert (second != first, len(bridge._collection)) == (True, 1)
     del bridge
-    assert not second.exists()
+    assert list(temporary_folders.iterdir()) == []
 
 
 def test_an_index_in_a_folder_is_kept_and_encoded_once(users: Any, tmp_path: Path) -> None:
@@ -198,16 +198,16 @@ def test_an_index_in_a_folder_is_kept_and_encoded_once(users: Any, tmp_path: Pat
 
     encoder = Counting()
     for corpus, wanted in ((CORPUS, 3), (CORPUS, 0), ([*CORPUS[1:], {"id": "new", "text": "new"}], 1)):
-        bridge = MtebCollection(encoder, folder=tmp_path)
+        bridge = MtebCollection(encoder, folder=tmp_path / "kept")
         encoder.texts = 0
         bridge.index(corpus, hf_split="test", hf_subset="de/en")
         assert encoder.texts - (wanted == 3) == wanted  # A new collection encodes one more text, its golden one.
         assert len(bridge._collection or ()) == 3
-    [kept] = tmp_path.iterdir()
+    [kept] = (tmp_path / "kept").iterdir()
     assert kept.name.startswith("corpus-test-de_en-")
-    other = MtebCollection(encoder, folder=tmp_path, settings=retr.CollectionSettings(language="german"))
+    other = MtebCollection(encoder, folder=tmp_path / "kept", settings=retr.CollectionSettings(language="german"))
     other.index(CORPUS)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list((tmp_path / "kept").iterdir())) == 2
 
 
 def test_a_search_before_the_index_and_a_dense_one_without_encoder_are_refused() -> None:
