@@ -156,7 +156,8 @@ def scorer_of(texts: Sequence[str], tokens: Tokens, k1: float, b: float) -> Call
     index.index(tokens(texts), show_progress=False)
 
     def score(query: str) -> Any:
-        terms = [term for term in tokens([query])[0] if term in index.vocab_dict]
+        # bm25s refuses words that it does not know, and the empty one that it adds to every vocabulary.
+        terms = [term for term in tokens([query])[0] if term and term in index.vocab_dict]
         return index.get_scores(terms) if terms else [0.0] * len(texts)
 
     return score
