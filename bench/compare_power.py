@@ -1,6 +1,6 @@
 """Does `retr compare` cry wolf, and what can it see? False alarms, coverage and power over real per-query values.
 
-    RETR_DATA=… python bench/compare_power.py [--pairs 1000 --samples 10000]
+    RETR_DATA=… python bench/compare_power.py [--pairs 2000 --samples 10000]
 
 The values are nDCG@10 of SciFact's test queries under three searches of one index: lexical, dense and hybrid. Of two
 such systems, as many queries as wanted are drawn with replacement, for each of many pairs:
@@ -82,7 +82,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=1000, help="pairs of systems drawn for each figure")
+    parser.add_argument("--pairs", type=int, default=2000, help="pairs of systems drawn for each figure")
     parser.add_argument("--samples", type=int, default=10_000, help="draws of the tests and intervals")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--work", type=Path, default=recording.ROOT / "bench" / "scratch" / "compare")
@@ -229,9 +229,10 @@ def power_table(rows: list[dict[str, Any]]) -> Table:
 def caption(args: argparse.Namespace, values: Values) -> str:
     """What was drawn from what."""
     spreads = ", ".join(f"{systems} {differences(values, systems).std(ddof=1):.3f}" for systems in SYSTEMS)
+    error = percent(2 * (ALPHA * (1 - ALPHA) / args.pairs) ** 0.5)
     return (
         f"nDCG@10 of SciFact's {len(next(iter(values.values()))[METRICS[0]])} test queries; {args.pairs:,} pairs a "
-        f"figure, so a true 5% comes out as 5% ± 1.4% (two standard errors); {args.samples:,} draws, seed "
+        f"figure, so a true 5% comes out as 5% ± {error} (two standard errors); {args.samples:,} draws, seed "
         f"{args.seed}. Standard deviation of the per-query differences: {spreads}."
     )
 

@@ -109,3 +109,14 @@ def test_the_detectable_effect_is_found_with_the_power_wanted(queries: int) -> N
 
 def test_many_queries_detect_by_the_normal_rule() -> None:
     assert detectable_effect(10_000, 0.05, 0.8) * math.sqrt(10_000) == pytest.approx(1.95996 + 0.84162, rel=1e-3)
+
+
+def test_nineteen_of_twenty_expanded_intervals_hold_the_truth_where_percentiles_are_too_narrow() -> None:
+    values = np.random.default_rng(8).normal(0.0, 1.0, (8, 1000))
+    held = {}
+    for method in INTERVALS:
+        ends = np.array(intervals(values, Draws(2000, 5), 0.05, method))
+        held[method] = float(((ends[:, 0] <= 0) & (ends[:, 1] >= 0)).mean())
+    assert 0.935 <= held["expanded"] <= 0.965
+    assert held["percentile"] < 0.92
+    assert held["bca"] < 0.92
