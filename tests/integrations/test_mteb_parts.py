@@ -13,6 +13,7 @@ import retr
 from retr.integrations.mteb import MtebCollection, MtebEncoder, MtebReranker, to_mteb
 from retr.integrations.mteb.facts import Facts
 from retr.integrations.mteb.texts import document_of, query_of, texts_in
+from retr.retrieval.chunking import ChunkSettings
 from retr.retrieval.errors import BadInput, Mismatch, NotFound
 from retr.retrieval.protocols import Encoder, Scorer
 from retr.retrieval.records import Document
@@ -236,3 +237,18 @@ def test_anything_of_retrs_becomes_a_model(users: Any, make_bi: Any, make_cross:
     assert like._collection.manifest.encoder == retr.open(tmp_path / "model").manifest.encoder
     with pytest.raises(BadInput, match=r"object is neither an encoder.*nor a scorer"):
         to_mteb(object())  # type: ignore[arg-type]
+
+
+def test_a_document_of_many_passages_is_found_once_with_its_best(users: Any) -> None:
+    text = " ".join(f"No{number} words that say of use nothing at all." for number in range(20))
+    corpus = [{"id": "long", "text": f"The red fish swims. {text} There was a fish."}, {"id": "short", "text": "fish"}]
+    settings = retr.CollectionSettings(chunk=ChunkSettings(max_tokens=8))
+    found = []
+    for group in ("document", "passage"):
+        bridge = MtebCollection(None, settings=settings, search=retr.SearchSettings(group=group))  # type: ignore[arg-type]
+        bridge.index(corpus)
+        assert bridge._collection is not None
+        assert len(bridge._collection.search("fish", settings=retr.SearchSettings(group="passage"))) == 3
+        found.append(bridge.search([{"id": "q", "text": "red fish swims"}], top_k=10))
+    assert list(found[0]["q"]) == ["long", "short"]
+    assert found[0] == found[1]
