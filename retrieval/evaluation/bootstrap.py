@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retr.retrieval.errors import BadInput
-from retr.retrieval.evaluation.significance.intervals import intervals
+from retr.retrieval.evaluation.significance.intervals import INTERVALS, intervals
 from retr.retrieval.evaluation.significance.resampling import Draws
 
 Interval = tuple[float, float]
+METHOD = "expanded"
+"""Wide enough for few queries too; what `retr compare` gives by default."""
 Statistic = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 
 
@@ -31,14 +33,19 @@ class IntervalSettings:
 def mean_intervals(
     per_query: Mapping[str, Mapping[str, float]], settings: IntervalSettings | None = None
 ) -> dict[str, Interval]:
-    """The percentile interval of each metric's mean, from per_query[metric][query id], queries drawn again."""
+    """The interval of each metric's mean, from per_query[metric][query id], queries drawn again.
+
+    The expanded percentile interval, as in comparisons. BadInput for a single query, which says nothing of others.
+    """
     chosen = settings or IntervalSettings()
+    for values in per_query.values():
+        _check_count(len(values))
     return {
         name: intervals(
             np.array([list(values.values())], dtype=np.float64).T,
             Draws(chosen.samples, chosen.seed),
             chosen.alpha,
-            "percentile",
+            METHOD,
         )[0]
         for name, values in per_query.items()
     }
@@ -50,7 +57,7 @@ def statistic_intervals(
     gold: NDArray[np.float64],
     settings: IntervalSettings | None = None,
 ) -> dict[str, Interval]:
-    """The percentile interval of each statistic of scores [pairs] and gold [pairs], pairs drawn again.
+    """The interval of each statistic of scores [pairs] and gold [pairs], pairs drawn again; of the same kind.
 
     Draws for which a statistic is not defined, such as those of one class alone, are left out.
     """
@@ -61,15 +68,17 @@ def statistic_intervals(
         rows = rng.integers(0, len(scores), len(scores))
         for name, statistic in statistics.items():
             found[name].append(statistic(scores[rows], gold[rows]))
-    ends = [chosen.alpha / 2, 1 - chosen.alpha / 2]
-    return {name: (float(low), float(high)) for name, (low, high) in _quantiles(found, ends).items()}
+    return {name: INTERVALS[METHOD](scores, _defined(name, values), chosen.alpha) for name, values in found.items()}
 
 
-def _quantiles(found: Mapping[str, list[float]], ends: list[float]) -> dict[str, NDArray[np.float64]]:
-    quantiles = {}
-    for name, values in found.items():
-        defined = np.array(values)[~np.isnan(values)]
-        if not len(defined):
-            raise BadInput(f"{name} is defined for no draw of these few pairs, so it has no interval. Give more pairs.")
-        quantiles[name] = np.quantile(defined, ends)
-    return quantiles
+def _defined(name: str, values: list[float]) -> NDArray[np.float64]:
+    draws = np.array(values)
+    defined: NDArray[np.float64] = draws[~np.isnan(draws)]
+    if not len(defined):
+        raise BadInput(f"{name} is defined for no draw of these few pairs, so it has no interval. Give more pairs.")
+    return defined
+
+
+def _check_count(count: int) -> None:
+    if count < 2:
+        raise BadInput(f"An interval needs at least 2 queries to draw from; there is {count}. Leave out --ci.")

@@ -45,6 +45,19 @@ def test_a_statistic_that_is_never_defined_is_refused() -> None:
         statistic_intervals({"pearson": lambda one, other: float("nan")}, np.ones(2), np.ones(2), FEW)
 
 
+def test_one_query_says_nothing_of_others() -> None:
+    with pytest.raises(BadInput, match="at least 2 queries"):
+        mean_intervals({"mrr": {"a": 1.0}})
+
+
+def test_few_queries_have_a_wider_interval_than_their_percentiles() -> None:
+    values = np.random.default_rng(0).random(8)
+    low, high = mean_intervals({"mrr": {str(row): float(one) for row, one in enumerate(values)}})["mrr"]
+    drawn = np.random.default_rng(1).choice(values, (20_000, 8)).mean(axis=1)
+    plain = np.subtract(*np.quantile(drawn, [0.975, 0.025]))
+    assert 1.15 * plain < high - low < 1.4 * plain
+
+
 def test_a_seed_below_zero_is_refused() -> None:
     with pytest.raises(BadInput, match="seed must be at least 0"):
         IntervalSettings(seed=-1)
