@@ -204,7 +204,7 @@ def compared(scores: Mapping[str, Any], qrels: Mapping[str, Mapping[str, int]]) 
 
 def tabulate(rows: Sequence[Mapping[str, Any]]) -> Table:
     """One line a way."""
-    columns = ["scores of", "nDCG@10", "mean |Δ logit|", "largest", "correlation", "same best of a query"]
+    columns = ["scores of", "nDCG@10", "mean difference", "largest", "correlation", "same best of a query"]
     keys = ("ndcg@10", "mean_difference", "largest_difference", "correlation", "same_best_of_query")
     return Table(columns, [[row["system"], *(number(row[key], 6) for key in keys)] for row in rows])
 

@@ -84,6 +84,8 @@ def rendered(results: Mapping[str, Row], published: Path = PUBLISHED) -> str:
         parts += [f"## {title}", *section(reported, own)]
     if "retrieval" in results:
         parts += retrieval_part(results["retrieval"])
+    if "cross-folder" in results:
+        parts += cross_part(results["cross-folder"])
     return "\n\n".join(parts) + "\n"
 
 
@@ -147,6 +149,14 @@ def retrieval_part(result: Row) -> Iterator[str]:
     yield "### Where a figure is more than 0.01 away"
     yield WHY
     yield reasons.markdown()
+
+
+def cross_part(result: Row) -> Iterator[str]:
+    """How near the cross-encoder used here is to the file that it was made from."""
+    yield "### The cross-encoder's weights"
+    yield f"They come from {result['source']}, made into a folder by `bench/cross_folder.py`. {result['caption']}"
+    yield Table.read(result["tables"][0]).markdown()
+    yield f"Recorded in `bench/results/{result['file']}` at commit `{result['commit'][:12]}`."
 
 
 def what(one: Row) -> str:

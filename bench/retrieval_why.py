@@ -77,7 +77,7 @@ def lexical(name: str, data: Loaded) -> Iterator[tuple[str, Run]]:
 def steps_of(page: tuple[float, float]) -> list[Step]:
     """Each step changes one thing; a step that would change nothing is left out."""
     own = OWN_K1_B
-    first: list[Step] = [(f"bm25s as the page has it, k1={page[0]}, b={page[1]}", by_page, *page)]
+    first: list[Step] = [(f"bm25s's words and stop words, Porter's stemmer, k1={page[0]}, b={page[1]}", by_page, *page)]
     second: list[Step] = [(f"k1={own[0]}, b={own[1]}", by_page, *own)] if own != page else []
     return [
         *first,
