@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 import torch
+
+from retr.retrieval.errors import BadInput
 
 
 @runtime_checkable
 class Student(Protocol):
-    """A model that learns. Which of the two abilities below it has, `EmbeddingStudent` and `ScoringStudent` tell."""
+    """A model that learns. One that gives scores alone refuses to encode; see `ScoresOnly`."""
 
     @property
     def module(self) -> torch.nn.Module:
@@ -21,28 +23,31 @@ class Student(Protocol):
         """Where the module is."""
         ...
 
+    def encode_queries(self, texts: Sequence[str]) -> torch.Tensor:
+        """Float [texts, dim], with gradients where the caller lets torch record them."""
+        ...
+
+    def encode_documents(self, texts: Sequence[str]) -> torch.Tensor:
+        """Float [texts, dim], with gradients where the caller lets torch record them."""
+        ...
+
+    def score(self, queries: Sequence[str], candidates: Sequence[Sequence[str]]) -> list[torch.Tensor]:
+        """For each query one float tensor [its candidates], in order; higher is better. Their numbers may differ."""
+        ...
+
     def save(self, folder: Path) -> None:
         """Write a folder that `load_encoder` or `load_scorer` opens."""
         ...
 
 
-@runtime_checkable
-class EmbeddingStudent(Student, Protocol):
-    """A student with one vector a text: a bi-encoder."""
+class ScoresOnly:
+    """The half of a student that reads query and candidates together, and so has no vector of a text."""
 
-    def encode_queries(self, texts: Sequence[str]) -> torch.Tensor:
-        """Float [texts, dim], with gradients when the caller allows them."""
-        ...
+    def encode_queries(self, texts: Sequence[str]) -> NoReturn:
+        """Always BadInput."""
+        raise BadInput(
+            f"{type(self).__name__} gives scores of {len(texts)} texts with a query, no vectors. Use an objective that "
+            "scores candidates, or a bi-encoder."
+        )
 
-    def encode_documents(self, texts: Sequence[str]) -> torch.Tensor:
-        """Float [texts, dim], with gradients when the caller allows them."""
-        ...
-
-
-@runtime_checkable
-class ScoringStudent(Student, Protocol):
-    """A student with one score a candidate, higher is better: cross, uni and poly."""
-
-    def score(self, queries: Sequence[str], candidates: Sequence[Sequence[str]]) -> list[torch.Tensor]:
-        """For each query one float tensor [its candidates], in order; queries may have different numbers of them."""
-        ...
+    encode_documents = encode_queries
