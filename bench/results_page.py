@@ -141,8 +141,8 @@ def retrieval_part(result: Row) -> Iterator[str]:
     machine = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(result["versions"]["retr"].items()))
     yield (
-        f"Recorded in `bench/results/{result['file']}`; {machine['cpu']}, {machine['cores']} cores; commits "
-        f"{', '.join(f'`{commit[:12]}`' for commit in sorted({row['commit'] for row in result['rows']}))}. {versions}."
+        f"Recorded in `bench/results/{result['file']}` at commit `{result['commit'][:12]}` (the file has each row's own"
+        f"); {machine['cpu']}, {machine['cores']} cores. Versions: {versions}."
     )
     yield "### Beside the figures that the sets' pages state"
     yield pages.markdown()
