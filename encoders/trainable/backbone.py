@@ -1,0 +1,215 @@
+"""A transformers encoder of a folder, run on padded texts or on rows with masks, positions and segments of our own."""
+
+import inspect
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from retr.encoders.exporting.layout import copy_model
+from retr.encoders.reading.folder import max_tokens, read_json
+from retr.encoders.reading.safetensors_file import weight_files
+from retr.encoders.reading.tokenizing import read_tokenizer
+from retr.encoders.trainable.masks import Layout, additive
+from retr.encoders.trainable.rows import padded
+from retr.retrieval.errors import BadInput, Damaged, NotFound, RetrError
+
+Attention = Literal["sdpa", "eager"]
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneSettings:
+    """How a model's folder is opened. 0 stands for what the folder says: its length, and all of its layers."""
+
+    attention: Attention = "sdpa"
+    device: str = "cpu"
+    max_tokens: int = 0
+    layers: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.attention not in get_args(Attention):
+            raise BadInput(f"attention is {', '.join(get_args(Attention))}; got {self.attention!r}.")
+        for name in ("max_tokens", "layers"):
+            if getattr(self, name) < 0:
+                raise BadInput(f"{name} is {getattr(self, name)}; give at least 1, or 0 for what the folder says.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backbone:
+    """A transformers model and its tokenizer, which cuts at `max_tokens` and does not pad.
+
+    `first` is the number that its positions begin with, and None until `canary.prove_masks` has found it.
+    """
+
+    model: Any
+    tokenizer: Any
+    folder: Path
+    max_tokens: int
+    inputs: frozenset[str]
+    first: int | None = None
+
+    @property
+    def name(self) -> str:
+        """transformers' name of the model's class."""
+        return type(self.model).__name__
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a token's state."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def fill(self) -> int:
+        """The token that fills up rows."""
+        return int(self.model.config.pad_token_id or 0)
+
+    def run(self, ids: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None) -> Any:
+        """transformers' own answer for texts side by side, the mask [texts, longest] being that of their padding."""
+        given = {"input_ids": padded(ids, self.fill), "attention_mask": padded([[1] * len(row) for row in ids])}
+        if segments is not None and self.segments > 1:
+            given["token_type_ids"] = padded(segments)
+        return self.model(**{name: tensor.to(self.device) for name, tensor in given.items()})
+
+    def states(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+        """[texts, longest, dim] of texts side by side."""
+        states: torch.Tensor = self.run(ids).last_hidden_state
+        return states
+
+    def masked_states(self, ids: torch.Tensor, layout: Layout, **given: Any) -> torch.Tensor:
+        """[rows, L, dim] of rows of tokens int64 [rows, L], each token seeing what the layout lets it."""
+        if self.first is None:
+            raise BadInput(f"It was not tried whether {self.name} keeps to a mask. Call prove_masks first.")
+        inputs = {"input_ids": ids, "position_ids": layout.positions + self.first, "attention_mask": self._mask(layout)}
+        if self.segments > 1:
+            inputs["token_type_ids"] = layout.segments
+        states: torch.Tensor = self.model(**inputs, **given).last_hidden_state
+        return states
+
+    @property
+    def segments(self) -> int:
+        """How many kinds of segments the model knows."""
+        known = getattr(self.model.config, "type_vocab_size", 0) or 0
+        return int(known) if "token_type_ids" in self.inputs else 0
+
+    def starting_at(self, first: int) -> "Backbone":
+        """The same model, its positions known to begin with `first`."""
+        return replace(self, first=first)
+
+    def save(self, folder: Path) -> None:
+        """Write config, weights as safetensors, and tokenizer, as transformers does."""
+        folder.mkdir(parents=True, exist_ok=True)
+        copy_model(self.folder, folder, weights=False)
+        with silent():
+            self.model.save_pretrained(str(folder))
+
+    def _mask(self, layout: Layout) -> Any:
+        """The additive mask; for a model with windows one for each kind of layer, the distance being of positions."""
+        mask = layout.mask.to(self.model.dtype)
+        if "sliding_attention" not in (getattr(self.model.config, "layer_types", None) or ()):
+            return mask
+        reach = (layout.positions[:, :, None] - layout.positions[:, None, :]).abs() <= self.model.config.sliding_window
+        near = torch.minimum(mask, additive(reach, mask.dtype)[:, None])
+        return {"full_attention": mask, "sliding_attention": near}
+
+
+def open_backbone(folder: Path, settings: BackboneSettings | None = None, *, classifier: bool = False) -> Backbone:
+    """The model of a folder in float32: safetensors alone, and no code of the folder is run.
+
+    With `classifier` a model of one label; where the folder holds none, its head begins at random from the seed.
+    """
+    settings = settings or BackboneSettings()
+    if not (folder / "config.json").is_file():
+        raise NotFound(f"{folder} has no config.json, so it is no model folder. Give a folder that transformers saved.")
+    if not weight_files(folder):
+        raise NotFound(f"{folder} has no safetensors. Save the model as safetensors; other files are never read.")
+    config = read_json(folder / "config.json")
+    told = read_json(folder / "sentence_bert_config.json", missing={})
+    most = max_tokens(folder, config, settings.max_tokens or told.get("max_seq_length"))
+    tokenizer, _ = read_tokenizer(folder, most, lowercase=bool(told.get("do_lower_case", False)))
+    model = _load(folder, settings, classifier)
+    inputs = frozenset(inspect.signature(model.forward).parameters)
+    return Backbone(model.to(torch.device(settings.device)), tokenizer, folder, most, inputs)
+
+
+def _load(folder: Path, settings: BackboneSettings, classifier: bool) -> Any:
+    from transformers import AutoModel, AutoModelForSequenceClassification
+
+    loader = AutoModelForSequenceClassification if classifier else AutoModel
+    try:
+        with silent(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            model, report = loader.from_pretrained(
+                str(folder),
+                config=_config(folder, settings, classifier),
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                attn_implementation=settings.attention,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RetrError(f"transformers cannot load {folder}: {reason}") from None
+    _check_whole(folder, model, report["missing_keys"])
+    _leave_pooler(model, classifier)
+    return model
+
+
+def _config(folder: Path, settings: BackboneSettings, classifier: bool) -> Any:
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    if classifier and not any("Classification" in name for name in config.architectures or ()):
+        config.num_labels = 1
+    if settings.layers > config.num_hidden_layers:
+        raise BadInput(f"layers is {settings.layers}; {folder} has {config.num_hidden_layers}. Give at most that.")
+    if settings.layers:
+        config.num_hidden_layers = settings.layers
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[: settings.layers]
+    return config
+
+
+def _check_whole(folder: Path, model: Any, missing: Sequence[str]) -> None:
+    """Damaged where weights of the encoder itself are not there: transformers would put random ones in their place."""
+    body = getattr(model, model.base_model_prefix, None)
+    prefix = f"{model.base_model_prefix}." if body is not None and body is not model else ""
+    absent = sorted(name for name in missing if name.startswith(prefix) and "pooler" not in name)
+    absent = absent if prefix else [name for name in absent if not name.startswith(("classifier", "pre_classifier"))]
+    if absent:
+        raise Damaged(f"{folder} lacks {len(absent)} weights, such as {absent[0]!r}. Get the folder again.")
+
+
+def _leave_pooler(model: Any, classifier: bool) -> None:
+    """A pooler that nothing reads gets no gradient, which data-parallel training takes for an error."""
+    if not classifier and isinstance(getattr(model, "pooler", None), torch.nn.Module):
+        model.pooler.requires_grad_(False)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Without the bars and the notes on new weights that transformers prints."""
+    from transformers.utils import logging as transformers_logging
+
+    control: Any = transformers_logging
+    shown, level = control.is_progress_bar_enabled(), control.get_verbosity()
+    control.disable_progress_bar()
+    control.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        control.set_verbosity(level)
+        if shown:
+            control.enable_progress_bar()
