@@ -4,12 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+Row = Mapping[str, Any]
 METRIC = "nDCG@10"
 MARKERS = "osD^vP"
 GAP = 0.12
 
 
-def draw(findings: Sequence[Mapping[str, Any]], path: Path, digest: str) -> None:
+def height(row: Row, rows: Sequence[Row], sets: Sequence[str]) -> float:
+    """A set's marks lie about its line, in the order of its rows."""
+    beside = [one["model"] for one in rows if one["data"] == row["data"]]
+    return sets.index(row["data"]) + GAP * (beside.index(row["model"]) - (len(beside) - 1) / 2)
+
+
+def draw(findings: Sequence[Row], path: Path, digest: str) -> None:
     """An SVG with a row a set and a mark a system; `digest` says in it what it was drawn from."""
     import matplotlib as mpl
 
@@ -23,7 +30,7 @@ def draw(findings: Sequence[Mapping[str, Any]], path: Path, digest: str) -> None
         figure, axes = pyplot.subplots(figsize=(8, 0.9 + 0.62 * len(sets)), layout="constrained")
         for place, system in enumerate(systems):
             own = [row for row in rows if row["model"] == system]
-            heights = [sets.index(row["data"]) + GAP * (place - (len(systems) - 1) / 2) for row in own]
+            heights = [height(row, rows, sets) for row in own]
             means = [row["mean"] for row in own]
             arms = [[row["mean"] - row["low"] for row in own], [row["high"] - row["mean"] for row in own]]
             axes.errorbar(means, heights, xerr=arms, fmt=MARKERS[place % len(MARKERS)], ms=4, lw=1, label=system)
