@@ -1,0 +1,74 @@
+"""Scores of a query's candidates against their labels or a teacher's: each by itself, or as one distribution."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
+
+from retr.encoders.objectives.checks import positive, scores_of
+from retr.encoders.objectives.scores import Scored, scores_by_student
+from retr.encoders.objectives.similarity import Similarity
+from retr.encoders.trainable.student import Student
+from retr.encoders.training.batches import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryCrossEntropy:
+    """-(y log p + (1 - y) log(1 - p)) with p = sigmoid(score) (Nogueira & Cho 2019, eq. 1, by the mean of candidates).
+
+    y is the row's label for its positive (1 without labels) and 0 for its negatives. `positive_weight` multiplies the
+    first part, as for many negatives to a positive.
+    """
+
+    positive_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a weight that is not above zero."""
+        positive(positive_weight=self.positive_weight)
+
+    def __call__(self, student: Student, batch: Batch) -> Tensor:
+        """The mean over all candidates of all rows."""
+        scores = torch.cat(student.score(batch.queries, batch.candidates))
+        firsts = batch.labels or (1.0,) * len(batch)
+        rows = zip(firsts, batch.candidates, strict=True)
+        wanted = [label for first, texts in rows for label in (first, *(0.0,) * (len(texts) - 1))]
+        weight = scores.new_tensor(self.positive_weight)
+        return binary_cross_entropy_with_logits(scores, scores.new_tensor(wanted), pos_weight=weight)
+
+
+@dataclass(frozen=True, slots=True)
+class ListwiseSoftmax:
+    """KL(teacher || student) of the softmax over a query's candidates (Cao et al. 2007, ListNet, top one; Hinton 2015).
+
+    Without a teacher's scores the positive has all the weight, which is the softmax cross-entropy. Both sides are
+    divided by `temperature`; the loss is not multiplied by its square.
+    """
+
+    student: Scored = "scores"
+    similarity: Similarity = "cosine"
+    temperature: float = 1.0
+    teacher: bool = True
+    """Whether the data's scores are the target; false takes the positive alone."""
+
+    def __post_init__(self) -> None:
+        """Refuse a temperature that is not above zero."""
+        positive(temperature=self.temperature)
+
+    def __call__(self, student: Student, batch: Batch) -> Tensor:
+        """The mean over rows."""
+        found = scores_by_student(student, batch, self.student, self.similarity)
+        if not self.teacher:
+            return torch.stack([-log_softmax(row / self.temperature, dim=0)[0] for row in found]).mean()
+        wanted = scores_of(batch, "listwise with a teacher")
+        losses = [
+            divergence(row.new_tensor(goal) / self.temperature, row / self.temperature)
+            for goal, row in zip(wanted, found, strict=True)
+        ]
+        return torch.stack(losses).mean()
+
+
+def divergence(teacher: Tensor, student: Tensor) -> Tensor:
+    """KL of the softmaxes of two float [candidates]."""
+    target, given = log_softmax(teacher, dim=0), log_softmax(student, dim=0)
+    return (target.exp() * (target - given)).sum()

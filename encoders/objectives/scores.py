@@ -1,0 +1,26 @@
+"""The student's scores of each row's candidates, be it a bi-encoder or one that reads both texts together."""
+
+from itertools import chain
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from retr.encoders.objectives.similarity import Similarity, row_by_row
+from retr.encoders.trainable.student import Student
+from retr.encoders.training.batches import Batch
+
+Scored = Literal["vectors", "scores"]
+"""Whether a student is asked for vectors (bi) or for scores (cross, uni, poly)."""
+
+
+def scores_by_student(student: Student, batch: Batch, how: Scored, similarity: Similarity) -> list[Tensor]:
+    """For each row float [positive and its negatives]."""
+    candidates = batch.candidates
+    if how == "scores":
+        return student.score(batch.queries, candidates)
+    widths = [len(texts) for texts in candidates]
+    rows = [row for row, width in enumerate(widths) for _ in range(width)]
+    queries = student.encode_queries(batch.queries)[rows]
+    documents = student.encode_documents(list(chain.from_iterable(candidates)))
+    return list(torch.split(row_by_row(queries, documents, similarity), widths))

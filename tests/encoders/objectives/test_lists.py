@@ -1,0 +1,102 @@
+"""Cross-entropy, listwise softmax and LambdaLoss: by hand, against their peers, by differences."""
+
+from math import exp, log, log2
+from typing import Any
+
+import pytest
+import torch
+
+from retr.encoders.objectives.listwise import BinaryCrossEntropy, ListwiseSoftmax, divergence
+from retr.encoders.objectives.ranking import LambdaLoss
+from retr.encoders.training.batches import Batch
+from retr.retrieval.errors import BadInput
+
+ROWS = Batch(
+    queries=("a", "b"), positives=("A", "B"), negatives=(("n",), ("m", "o")), scores=((2.0, 0.0), (1.0, 0.0, 3.0))
+)
+SCORES = [torch.tensor([0.3, -0.2]), torch.tensor([0.1, 0.9, -0.5])]
+
+
+def test_cross_entropy_by_hand(given: Any) -> None:
+    loss = BinaryCrossEntropy()(given(scores=[torch.tensor([0.0, 0.0]), torch.tensor([2.0, 0.0, -1.0])]), ROWS)
+    wanted = [log(2), log(2), log(1 + exp(-2)), log(2), log(1 + exp(-1))]
+    assert float(loss) == pytest.approx(sum(wanted) / 5)
+
+
+def test_cross_entropy_takes_a_rows_label_and_the_positives_weight(given: Any) -> None:
+    batch = Batch(queries=("a", "b"), positives=("A", "B"), labels=(0.0, 1.0))
+    scores = [torch.tensor([1.0]), torch.tensor([1.0])]
+    loss = BinaryCrossEntropy(positive_weight=3.0)(given(scores=scores), batch)
+    assert float(loss) == pytest.approx((log(1 + exp(1)) + 3 * log(1 + exp(-1))) / 2)
+
+
+def test_divergence_by_hand() -> None:
+    teacher, student = torch.tensor([log(3.0), 0.0]), torch.tensor([0.0, 0.0])
+    assert float(divergence(teacher, student)) == pytest.approx(0.75 * log(1.5) + 0.25 * log(0.5))
+    assert float(divergence(teacher, teacher)) == 0
+
+
+def test_listwise_without_a_teacher_is_the_softmax_cross_entropy(given: Any) -> None:
+    loss = ListwiseSoftmax(teacher=False, temperature=0.5)(given(scores=SCORES), ROWS)
+    rows = [log(sum(exp(2 * float(score)) for score in row)) - 2 * float(row[0]) for row in SCORES]
+    assert float(loss) == pytest.approx(sum(rows) / 2)
+
+
+def test_listwise_needs_the_teachers_scores(given: Any) -> None:
+    with pytest.raises(BadInput, match="needs a score for each candidate"):
+        ListwiseSoftmax()(given(scores=SCORES[:1]), Batch(queries=("a",), positives=("A",), negatives=(("n",),)))
+
+
+def test_lambdarank_of_two_candidates_by_hand(given: Any) -> None:
+    """The positive is ranked second: one pair, which would move nDCG by 1 - 1 / log2(3)."""
+    batch = Batch(queries=("a",), positives=("A",), negatives=(("n",),))
+    loss = LambdaLoss(weights="lambdarank")(given(scores=[torch.tensor([0.0, 1.0])]), batch)
+    assert float(loss) == pytest.approx((1 - 1 / log2(3)) * log2(1 + exp(1)))
+
+
+def test_pairs_of_equal_grades_cost_nothing(given: Any) -> None:
+    batch = Batch(queries=("a",), positives=("A",), negatives=(("n",),), scores=((1.0, 1.0),))
+    assert float(LambdaLoss()(given(scores=[torch.tensor([0.0, 1.0])]), batch)) == 0
+
+
+@pytest.mark.parametrize("k", [None, 1, 2])
+@pytest.mark.parametrize("weights", ["lambdarank", "ndcg2", "ndcg2++"])
+def test_lambda_loss_is_that_of_sentence_transformers(given: Any, weights: str, k: int | None) -> None:
+    from sentence_transformers.cross_encoder.losses import lambda_loss as theirs
+
+    schemes = {"lambdarank": "LambdaRankScheme", "ndcg2": "NDCGLoss2Scheme", "ndcg2++": "NDCGLoss2PPScheme"}
+
+    class Model(torch.nn.Module):
+        num_labels, device = 1, torch.device("cpu")
+
+        def preprocess(self, pairs: list, prompt: object = None, task: object = None) -> dict:
+            return {"scores": torch.tensor([float(text) for _, text in pairs])}
+
+        def forward(self, tokens: dict) -> dict:
+            return tokens
+
+    loss = theirs.LambdaLoss(Model(), getattr(theirs, schemes[weights])(), k=k)
+    texts = [[str(float(score)) for score in row] for row in SCORES]
+    grades = [torch.tensor(row) for row in ROWS.scores or ()]
+    wanted = loss([list(ROWS.queries), texts], grades)
+    assert float(LambdaLoss(weights=weights, k=k)(given(scores=SCORES), ROWS)) == pytest.approx(float(wanted), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [BinaryCrossEntropy(positive_weight=2.0), ListwiseSoftmax(), ListwiseSoftmax(teacher=False), LambdaLoss()],
+    ids=["bce", "listwise", "softmax", "lambda"],
+)
+def test_gradients_agree_with_differences(given: Any, objective: Any) -> None:
+    first, second = (row.double().requires_grad_() for row in SCORES)
+    assert torch.autograd.gradcheck(lambda a, b: objective(given(scores=[a, b]), ROWS), (first, second))
+
+
+@pytest.mark.parametrize("objective", [ListwiseSoftmax(student="vectors"), LambdaLoss(student="vectors")])
+def test_a_bi_encoder_is_scored_by_its_cosines(given: Any, objective: Any) -> None:
+    queries = torch.eye(2)
+    documents = torch.tensor([[3.0, 4.0], [1.0, 0.0], [0.0, 2.0], [4.0, 3.0], [1.0, 1.0]])
+    by_vectors = objective(given(queries, documents), ROWS)
+    scores = [torch.tensor([0.6, 1.0]), torch.tensor([1.0, 0.6, 0.5**0.5])]
+    by_scores = type(objective)()(given(scores=scores), ROWS)
+    assert float(by_vectors) == pytest.approx(float(by_scores), rel=1e-5)
