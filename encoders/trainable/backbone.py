@@ -18,14 +18,15 @@ from retr.encoders.trainable.masks import Layout, additive
 from retr.encoders.trainable.rows import padded
 from retr.retrieval.errors import BadInput, Damaged, NotFound, RetrError
 
-Attention = Literal["sdpa", "eager"]
+Attention = Literal["auto", "sdpa", "eager"]
+"""`auto` is SDPA for the models that have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackboneSettings:
     """How a model's folder is opened. 0 stands for what the folder says: its length, and all of its layers."""
 
-    attention: Attention = "sdpa"
+    attention: Attention = "auto"
     device: str = "cpu"
     max_tokens: int = 0
     layers: int = 0
@@ -156,7 +157,7 @@ def _load(folder: Path, settings: BackboneSettings, classifier: bool) -> Any:
                 use_safetensors=True,
                 trust_remote_code=False,
                 dtype=torch.float32,
-                attn_implementation=settings.attention,
+                attn_implementation=None if settings.attention == "auto" else settings.attention,
                 output_loading_info=True,
             )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:

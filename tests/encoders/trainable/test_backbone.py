@@ -114,7 +114,7 @@ def test_a_pickle_is_never_read(make_folder: MakeFolder) -> None:
 
 
 def test_settings_name_what_is_accepted() -> None:
-    with pytest.raises(BadInput, match="sdpa, eager"):
+    with pytest.raises(BadInput, match="auto, sdpa, eager"):
         BackboneSettings(attention="flash")  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="at least 1"):
         replace(BackboneSettings(), layers=-1)

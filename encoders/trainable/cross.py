@@ -1,0 +1,78 @@
+"""A cross-encoder that learns: query and candidate read together to one logit, as a transformers classifier."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from retr.encoders.reading.tokenizing import tokenize
+from retr.encoders.trainable.backbone import Backbone, BackboneSettings, open_backbone
+from retr.encoders.trainable.canary import prove_padding
+from retr.encoders.trainable.rows import in_passes
+from retr.encoders.trainable.sentence_folder import write_lengths
+from retr.encoders.trainable.student import ScoresOnly, check_groups
+from retr.retrieval.errors import BadInput
+
+
+@dataclass(frozen=True, slots=True)
+class CrossSettings:
+    """How the model's folder is opened; its length is that of query and candidate together."""
+
+    backbone: BackboneSettings = field(default_factory=BackboneSettings)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossStudent(ScoresOnly):
+    """A `Student` of one logit a pair. A pair that is too long loses tokens from the end of its longer half."""
+
+    backbone: Backbone
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The transformers classifier."""
+        module: torch.nn.Module = self.backbone.model
+        return module
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module is."""
+        return self.backbone.device
+
+    def score(self, queries: Sequence[str], candidates: Sequence[Sequence[str]]) -> list[torch.Tensor]:
+        """Raw logits: higher is better. A pair's logit depends on nothing but the pair."""
+        check_groups(queries, candidates)
+        pairs = [(query, text) for query, texts in zip(queries, candidates, strict=True) for text in texts]
+        return list(torch.split(self.logits(pairs), [len(texts) for texts in candidates]))
+
+    def logits(self, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
+        """Float [pairs]."""
+        read: list[Any] = list(tokenize(self.backbone.tokenizer, pairs))
+
+        def work(group: list[int]) -> torch.Tensor:
+            if not group:
+                return torch.zeros(0, device=self.device)
+            found: torch.Tensor = self.backbone.run(
+                [read[row].ids for row in group], [read[row].type_ids for row in group]
+            ).logits
+            return found[:, 0]
+
+        return in_passes([len(encoding.ids) for encoding in read], self.device, work)
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that transformers, sentence-transformers' CrossEncoder and `load_scorer` open."""
+        self.backbone.save(folder)
+        write_lengths(folder, self.backbone.max_tokens, lowercase=self.backbone.lowercase)
+
+
+def open_cross(folder: Path, settings: CrossSettings | None = None) -> CrossStudent:
+    """The student of a classifier's folder of one label, or of an encoder's, whose head then begins at random."""
+    settings = settings or CrossSettings()
+    backbone = open_backbone(folder, settings.backbone, classifier=True)
+    labels = int(backbone.model.config.num_labels)
+    if labels != 1:
+        raise BadInput(f"{folder} is a classifier of {labels} labels; a scorer has one. Give another folder.")
+    prove_padding(backbone)
+    return CrossStudent(backbone)
