@@ -159,7 +159,8 @@ def given_run(path: Path) -> Run:
 def _lists(path: Path) -> Loaded:
     """Each question's own answers; questions with right answers only, or wrong ones only, are left out, as is usual."""
     lists = [one for one in read_candidates(path) if 0 < sum(map(bool, one.grades)) < len(one.grades)]
-    documents, grades = {}, {}
+    documents: dict[str, Document] = {}
+    grades: dict[str, dict[str, int]] = {}
     for one in lists:
         ids = [f"{one.id}-{place}" for place in range(len(one.candidates))]
         documents |= {id: Document(id, text) for id, text in zip(ids, one.candidates, strict=True)}
