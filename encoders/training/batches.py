@@ -1,5 +1,6 @@
 """Batch: what one training step sees, as texts; the student tokenizes them itself."""
 
+from collections.abc import Sized
 from dataclasses import dataclass
 
 from retr.retrieval.errors import BadInput
@@ -26,7 +27,11 @@ class Batch:
     def __post_init__(self) -> None:
         """Refuse rows that do not fit together."""
         rows = len(self.queries)
-        per_row = {"positives": self.positives, "negatives": self.negatives, "labels": self.labels}
+        per_row: dict[str, Sized | None] = {
+            "positives": self.positives,
+            "negatives": self.negatives,
+            "labels": self.labels,
+        }
         per_row |= {"scores": self.scores, "query_ids": self.query_ids, "ids": self.ids}
         for name, values in per_row.items():
             if (values or name == "positives") and len(values or ()) != rows:

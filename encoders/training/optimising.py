@@ -1,0 +1,74 @@
+"""AdamW over what is trained, the schedule of its learning rate, and the module made ready: low rank, checkpointing."""
+
+from math import cos, pi
+from typing import Any
+
+import torch
+
+from retr.encoders.training.settings import LoraSettings, TrainSettings
+from retr.retrieval.errors import BadInput, missing_package
+
+
+def optimiser(module: torch.nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
+    """AdamW, whose second group, of biases and norms (tensors of less than two dimensions), does not decay."""
+    trained = [value for value in module.parameters() if value.requires_grad]
+    groups = [
+        {"params": [value for value in trained if value.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [value for value in trained if value.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.epsilon,
+    )
+
+
+def rate_at(step: int, steps: int, settings: TrainSettings) -> float:
+    """What the learning rate is multiplied by at a step, counted from 0, of all."""
+    warm = int(settings.warmup * steps)
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    done = (step - warm) / max(steps - warm, 1)
+    shapes = {"constant": 1.0, "linear": 1.0 - done, "cosine": (1 + cos(pi * done)) / 2}
+    return max(shapes[settings.schedule], 0.0)
+
+
+def checkpoint_activations(module: torch.nn.Module) -> None:
+    """Let the transformer inside keep its layers' inputs alone, and compute the rest again going backward."""
+    found = [part for part in module.modules() if hasattr(part, "gradient_checkpointing_enable")]
+    if not found:
+        raise BadInput(
+            "gradient_checkpointing is true, but the model has no transformer that can do it. Set it to false."
+        )
+    transformer: Any = found[0]
+    transformer.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+def add_low_rank(module: torch.nn.Module, settings: LoraSettings) -> None:
+    """Put low-rank updates beside the linear layers, in place; all else is frozen."""
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ModuleNotFoundError:
+        raise missing_package("peft", needed_for="lora", extra="train") from None
+    linears = [name for name, part in module.named_modules() if isinstance(part, torch.nn.Linear)]
+    chosen = [name for name in linears if name.endswith(settings.targets)] if settings.targets else linears
+    if not chosen:
+        raise BadInput(f"lora: no linear layer ends in {list(settings.targets)}. There are such as {linears[:3]}.")
+    config = LoraConfig(
+        r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=chosen
+    )
+    inject_adapter_in_model(config, module)
+
+
+def merge_low_rank(module: torch.nn.Module) -> None:
+    """Add the updates into the weights and take them away, in place: the module is as it was, but trained."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, part in list(module.named_modules()):
+        if isinstance(part, BaseTunerLayer):
+            layer: Any = part
+            layer.merge()
+            owner, _, last = name.rpartition(".")
+            setattr(module.get_submodule(owner), last, layer.get_base_layer())
+    module.requires_grad_(True)

@@ -1,0 +1,212 @@
+"""Rows of training data in a database on disk: larger than memory, without doubles, in an order drawn from a seed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retr.encoders.training.batches import Batch
+from retr.retrieval.errors import BadInput, NotFound
+from retr.retrieval.stamps import sha256_of
+
+ROWS_AT_ONCE = 1024
+MEMORY = "1GB"
+JSON_ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class RowsSettings:
+    """Which files, and the names of their columns. A column of negatives, scores or ids may hold one value or a list.
+
+    `scores` lists the positive's score and then each negative's. Without ids, equal texts are the same thing. Texts
+    alone, as SimCSE takes them, are one column named twice, as `query` and as `positive`.
+    """
+
+    files: str | tuple[str, ...]
+    query: str = "query"
+    positive: str = "positive"
+    negatives: str | tuple[str, ...] = ()
+    label: str | None = None
+    scores: str | None = None
+    query_id: str | None = None
+    positive_id: str | None = None
+    negative_ids: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse no files, and ids of half of the texts."""
+        if not self.paths:
+            raise BadInput("files is empty; name at least one .jsonl or .parquet file.")
+        if self.negative_columns and bool(self.positive_id) != bool(self.negative_ids):
+            raise BadInput("positive_id and negative_ids belong together: name both columns, or neither.")
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files."""
+        return tuple(Path(name) for name in ((self.files,) if isinstance(self.files, str) else self.files))
+
+    @property
+    def negative_columns(self) -> tuple[str, ...]:
+        """The columns of negatives."""
+        return (self.negatives,) if isinstance(self.negatives, str) else self.negatives
+
+
+class Rows:
+    """The rows of some files, read once into `folder`; the same files give the same batches on every machine."""
+
+    def __init__(self, settings: RowsSettings, folder: Path) -> None:
+        import duckdb
+
+        self.settings = settings
+        for path in settings.paths:
+            _check(path)
+        self.hashes = {path.name: sha256_of(path) for path in settings.paths}
+        folder.mkdir(parents=True, exist_ok=True)
+        database = folder / "rows.duckdb"
+        database.unlink(missing_ok=True)
+        self._connection = duckdb.connect(str(database))
+        self._connection.execute(f"SET memory_limit = '{MEMORY}'")
+        self._connection.execute("SET autoinstall_known_extensions = false")
+        self._connection.execute("SET threads = 2")
+        self._turn: tuple[int, int] | None = None
+        self.read = self._fill()
+        self.count = self._number("SELECT count(*) FROM rows")
+        if not self.count:
+            raise BadInput(f"There is no row in {', '.join(map(str, settings.paths))}. Give at least one.")
+
+    @property
+    def doubles(self) -> int:
+        """How many rows were left out because another one is the same in every column."""
+        return self.read - self.count
+
+    def batches(
+        self, size: int, *, seed: int, epoch: int = 0, skip: int = 0, share: tuple[int, int] = (0, 1)
+    ) -> Iterator[Batch]:
+        """One epoch's batches of `size` rows, without the first `skip`; of them the part (this, of) of each.
+
+        With `of` processes a step takes `of * size` rows, and every process sees its own. Rows that do not fill a step
+        are left to other epochs, unless they are all there is.
+        """
+        this, of = share
+        self._shuffle(seed, epoch)
+        for step in range(skip, self.steps(size, of)):
+            first = (step * of + this) * size
+            yield self._batch(first, min(size, self.count - first))
+
+    def steps(self, size: int, of: int = 1) -> int:
+        """How many steps an epoch has; BadInput where `of` processes have too few rows for one."""
+        if of > 1 and self.count < size * of:
+            raise BadInput(
+                f"{of} processes of batch_size {size} need {size * of} rows; there are {self.count}. Use fewer."
+            )
+        return max(self.count // (size * of), 1)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._connection.close()
+
+    def _fill(self) -> int:
+        """Read the files; how many rows they have."""
+        self._connection.execute(f"CREATE TABLE raw ({', '.join(f'{name} {kind}' for name, kind in _COLUMNS.items())})")
+        for path in self.settings.paths:
+            self._read_file(path)
+        total = self._number("SELECT count(*) FROM raw")
+        # The key is made of the content, so the order of the rows depends neither on the files' nor on the threads'.
+        self._connection.execute("CREATE TABLE rows AS SELECT DISTINCT md5(to_json(raw)::VARCHAR) AS key, * FROM raw")
+        self._connection.execute("DROP TABLE raw")
+        return total
+
+    def _read_file(self, path: Path) -> None:
+        import duckdb
+
+        try:
+            self._connection.execute(f"INSERT INTO raw {_select(self.settings, path)}", [str(path)])
+            bad = self._number("SELECT count(*) FROM raw WHERE query IS NULL OR positive IS NULL")
+        except duckdb.Error as error:
+            line = " ".join(str(error).split("\n\n")[0].split())
+            raise BadInput(
+                f"{path} cannot be read: {line.rstrip('.')}. Check the columns named in the recipe."
+            ) from None
+        if bad:
+            wanted = f"{self.settings.query!r} and {self.settings.positive!r}"
+            raise BadInput(f"{path}: {bad} of its rows lack a text in {wanted}. Name their columns: query, positive.")
+
+    def _shuffle(self, seed: int, epoch: int) -> None:
+        """Put the rows into the epoch's order, so that a batch is a range of places."""
+        if self._turn != (seed, epoch):
+            order = "md5(concat_ws('/', ?::VARCHAR, ?::VARCHAR, key)), key"
+            self._connection.execute(
+                f"CREATE OR REPLACE TABLE turn AS SELECT row_number() OVER (ORDER BY {order}) - 1 AS place, * FROM rows "
+                "ORDER BY place",
+                [seed, epoch],
+            )
+            self._turn = (seed, epoch)
+
+    def _batch(self, first: int, size: int) -> Batch:
+        names = ", ".join(_COLUMNS)
+        found = self._connection.execute(
+            f"SELECT {names} FROM turn WHERE place >= ? AND place < ? ORDER BY place", [first, first + size]
+        ).fetchall()
+        columns: dict[str, Any] = dict(zip(_COLUMNS, zip(*found, strict=True), strict=True))
+        settings = self.settings
+        return Batch(
+            queries=columns["query"],
+            positives=columns["positive"],
+            negatives=tuple(map(tuple, columns["negatives"])) if settings.negative_columns else (),
+            labels=columns["label"] if settings.label else None,
+            scores=tuple(map(tuple, columns["scores"])) if settings.scores else None,
+            query_ids=columns["query_id"] if settings.query_id else (),
+            ids=tuple(map(tuple, columns["ids"])) if settings.positive_id else (),
+        )
+
+    def _number(self, query: str) -> int:
+        return int(self._connection.execute(query).fetchall()[0][0])
+
+
+_COLUMNS = {
+    "query": "VARCHAR", "positive": "VARCHAR", "negatives": "VARCHAR[]", "label": "DOUBLE", "scores": "DOUBLE[]",
+    "query_id": "VARCHAR", "ids": "VARCHAR[]",
+}  # fmt: skip
+
+
+def _select(settings: RowsSettings, path: Path) -> str:
+    """The query that brings a file's columns into the form of the table; the path is its one parameter."""
+    singles = [settings.query, settings.positive, settings.label, settings.query_id, settings.positive_id]
+    lists = [*settings.negative_columns, settings.scores, settings.negative_ids]
+    is_json = path.name.endswith(JSON_ENDINGS)
+    kinds = {name: "VARCHAR" for name in singles if name} | {name: "JSON" for name in lists if name}
+    wanted = ", ".join(f"{_text(name)}: '{kind}'" for name, kind in kinds.items())
+    source = f"read_json(?, format = 'newline_delimited', columns = {{{wanted}}})" if is_json else "read_parquet(?)"
+
+    def one(name: str | None, kind: str = "VARCHAR") -> str:
+        return f"{_name(name)}::{kind}" if name else "NULL"
+
+    def many(name: str | None, kind: str = "VARCHAR") -> str:
+        if not name:
+            return "[]"
+        value = _name(name) if is_json else f"to_json({_name(name)})"
+        whole = f"""from_json({value}, '["{kind}"]')"""
+        none, single = f"{value} IS NULL OR json_type({value}) = 'NULL'", f"[({value} ->> '$')::{kind}]"
+        return f"CASE WHEN {none} THEN [] WHEN json_type({value}) = 'ARRAY' THEN {whole} ELSE {single} END"
+
+    negatives = "".join(f"list_concat({many(name)}, " for name in settings.negative_columns) + "[]"
+    negatives += ")" * len(settings.negative_columns)
+    ids = f"list_concat([{one(settings.positive_id)}], {many(settings.negative_ids)})"
+    parts = [one(settings.query), one(settings.positive), negatives, one(settings.label, "DOUBLE")]
+    parts += [many(settings.scores, "DOUBLE"), one(settings.query_id), ids]
+    return f"SELECT {', '.join(parts)} FROM {source}"
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _check(path: Path) -> None:
+    """NotFound without the file, BadInput for one of another kind."""
+    if not path.is_file():
+        raise NotFound(f"There is no file {str(path)!r}. Check the files of the recipe.")
+    if not path.name.endswith((*JSON_ENDINGS, ".parquet")):
+        raise BadInput(f"{str(path)!r} is neither .jsonl nor .parquet. Write the rows into one of these.")
