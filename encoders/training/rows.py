@@ -92,6 +92,12 @@ class Rows:
             first = (step * of + this) * size
             yield self._batch(first, min(size, self.count - first))
 
+    def every(self, size: int) -> Iterator[Batch]:
+        """All rows once, in an order of their own, the last batch smaller: for measuring."""
+        self._shuffle(0, 0)
+        for first in range(0, self.count, size):
+            yield self._batch(first, min(size, self.count - first))
+
     def steps(self, size: int, of: int = 1) -> int:
         """How many steps an epoch has; BadInput where `of` processes have too few rows for one."""
         if of > 1 and self.count < size * of:
@@ -133,11 +139,9 @@ class Rows:
     def _shuffle(self, seed: int, epoch: int) -> None:
         """Put the rows into the epoch's order, so that a batch is a range of places."""
         if self._turn != (seed, epoch):
-            order = "md5(concat_ws('/', ?::VARCHAR, ?::VARCHAR, key)), key"
+            place = "row_number() OVER (ORDER BY md5(concat_ws('/', ?::VARCHAR, ?::VARCHAR, key)), key) - 1"
             self._connection.execute(
-                f"CREATE OR REPLACE TABLE turn AS SELECT row_number() OVER (ORDER BY {order}) - 1 AS place, * FROM rows "
-                "ORDER BY place",
-                [seed, epoch],
+                f"CREATE OR REPLACE TABLE turn AS SELECT {place} AS place, * FROM rows ORDER BY place", [seed, epoch]
             )
             self._turn = (seed, epoch)
 

@@ -80,6 +80,25 @@ def latest_state(folder: Path) -> State | None:
         ) from None
 
 
+def save_best(folder: Path, module: torch.nn.Module, step: int) -> None:
+    """The weights of the best validation so far, beside those of the one before, which an older state may name."""
+    unfinished = folder / "best.tmp"
+    save_file(_owned(module.state_dict()), unfinished)
+    unfinished.replace(folder / f"best-{step:09}.safetensors")
+
+
+def forget_best_but(folder: Path, step: int) -> None:
+    """Remove the weights of validations that no state names any more."""
+    for path in folder.glob("best-*.safetensors"):
+        if path.name != f"best-{step:09}.safetensors":
+            path.unlink(missing_ok=True)
+
+
+def load_best(folder: Path, module: torch.nn.Module, step: int) -> None:
+    """Put the weights of the validation at that step back into the module."""
+    module.load_state_dict(load_file(folder / f"best-{step:09}.safetensors"))
+
+
 def _flat(optimiser: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
     """An optimiser's state as tensors by `number/name`, and its groups, which are JSON."""
     tensors = {

@@ -1,0 +1,140 @@
+"""How good the student is while it learns: by retrieval, by similarity of pairs, or by ranking candidates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from retr.encoders.objectives.scores import Scored, scores_by_student
+from retr.encoders.objectives.similarity import Similarity, every_pair, row_by_row
+from retr.encoders.trainable.student import Student
+from retr.encoders.training.rows import Rows, RowsSettings
+from retr.retrieval.errors import BadInput
+from retr.retrieval.evaluation.ranking import evaluate, parse_metric
+from retr.retrieval.evaluation.reading.beir import open_beir
+from retr.retrieval.evaluation.similarity import CORRELATIONS, evaluate_similarity
+from retr.retrieval.runs import Qrels, Run
+
+TEXTS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationSettings:
+    """What is measured, of which higher is better; exactly one of `beir` and `rows`.
+
+    `beir` is a folder of corpus, queries and qrels of `split`, ranked by vectors. `rows` are files like those of
+    training: with a label, `metric` is spearman or pearson of the student's scores with it; with negatives, it is a
+    metric of the ranking of each row's positive among them, such as mrr@10.
+    """
+
+    beir: Path | None = None
+    split: str = "dev"
+    rows: RowsSettings | None = None
+    metric: str = "ndcg@10"
+    student: Scored = "vectors"
+    similarity: Similarity = "cosine"
+
+    def __post_init__(self) -> None:
+        """Refuse both or neither, and a metric that does not fit."""
+        if (self.beir is None) == (self.rows is None):
+            raise BadInput("Give exactly one of beir, a folder, and rows, a table like that of the training data.")
+        if self.of_pairs != (self.metric in CORRELATIONS):
+            known = ", ".join(CORRELATIONS) if self.of_pairs else "such as ndcg@10 or mrr@10"
+            raise BadInput(f"metric is {self.metric!r}, which does not fit this validation. Accepted: {known}.")
+        if not self.of_pairs:
+            parse_metric(self.metric)
+
+    @property
+    def of_pairs(self) -> bool:
+        """Whether the data is pairs with a grade."""
+        return self.rows is not None and self.rows.label is not None
+
+
+Validation = Callable[[Student], float]
+"""From a student to one number, higher is better; the student's mode and gradients are seen to by the caller."""
+
+
+def make_validation(settings: ValidationSettings, folder: Path) -> Validation:
+    """Read the data now, so that what is wrong with it is said before training; `folder` holds what is read."""
+    if settings.beir is not None:
+        return _Retrieval(settings, settings.beir)
+    assert settings.rows is not None
+    rows = Rows(settings.rows, folder)
+    return _Pairs(settings, rows) if settings.of_pairs else _Candidates(settings, rows)
+
+
+def measure(validation: Validation, student: Student) -> float:
+    """The validation without dropout and gradients; the student's modules are in the modes they were in afterwards."""
+    modes = [(part, part.training) for part in student.module.modules()]
+    student.module.eval()
+    try:
+        with torch.no_grad():
+            return validation(student)
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+class _Retrieval:
+    """Every query against every document, exactly."""
+
+    def __init__(self, settings: ValidationSettings, folder: Path) -> None:
+        self._settings = settings
+        self._data = open_beir(folder, settings.split)
+        self._documents = {
+            document.id: f"{document.title} {document.text}".strip() for document in self._data.documents()
+        }
+
+    def __call__(self, student: Student) -> float:
+        documents = _in_parts(student.encode_documents, list(self._documents.values()))
+        queries = _in_parts(student.encode_queries, [query.text for query in self._data.queries])
+        names, run = list(self._documents), {}
+        _, cut = parse_metric(self._settings.metric)
+        keep = min(max(cut or 1000, 100), len(names))
+        for query, vector in zip(self._data.queries, queries, strict=True):
+            found = every_pair(vector[None], documents, self._settings.similarity)[0].topk(keep)
+            run[query.id] = {
+                names[at]: score for at, score in zip(found.indices.tolist(), found.values.tolist(), strict=True)
+            }
+        return evaluate(Run(run), self._data.qrels, [self._settings.metric]).means[self._settings.metric]
+
+
+class _Pairs:
+    """The scores of pairs beside people's."""
+
+    def __init__(self, settings: ValidationSettings, rows: Rows) -> None:
+        self._settings, self._rows = settings, rows
+
+    def __call__(self, student: Student) -> float:
+        scores: list[float] = []
+        labels: list[float] = []
+        for batch in self._rows.every(TEXTS_AT_ONCE):
+            labels += batch.labels or ()
+            if self._settings.student == "scores":
+                scores += torch.cat(student.score(batch.queries, [[text] for text in batch.positives])).tolist()
+            else:
+                left, right = student.encode_queries(batch.queries), student.encode_documents(batch.positives)
+                scores += row_by_row(left, right, self._settings.similarity).tolist()
+        return evaluate_similarity(np.array(scores), np.array(labels)).means[self._settings.metric]
+
+
+class _Candidates:
+    """The positive of each row among its negatives."""
+
+    def __init__(self, settings: ValidationSettings, rows: Rows) -> None:
+        self._settings, self._rows = settings, rows
+
+    def __call__(self, student: Student) -> float:
+        run: dict[str, dict[str, float]] = {}
+        for batch in self._rows.every(TEXTS_AT_ONCE):
+            for row in scores_by_student(student, batch, self._settings.student, self._settings.similarity):
+                run[str(len(run))] = {f"{at}": score for at, score in enumerate(row.tolist())}
+        qrels = Qrels({name: {"0": 1} for name in run})
+        return evaluate(Run(run), qrels, [self._settings.metric]).means[self._settings.metric]
+
+
+def _in_parts(encode: Callable[[list[str]], torch.Tensor], texts: list[str]) -> torch.Tensor:
+    starts = range(0, len(texts), TEXTS_AT_ONCE)
+    return torch.cat([encode(texts[start : start + TEXTS_AT_ONCE]) for start in starts])
