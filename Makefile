@@ -32,13 +32,13 @@ docs: $(STAMP) ## run every example of README.md and docs/
 wheel: $(STAMP) ## build the wheel and the sdist into dist/, and check what is in them
 	rm -rf build dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
-	$(BIN)/python -m pytest tests/packaging
+	$(BIN)/python -m pytest -n 0 tests/packaging
 
 bench: $(STAMP) ## how to run the measurements
 	@cat bench/README.md
 
 gpu: $(STAMP) ## the tests that need a CUDA device
-	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m pytest -m gpu -n 0
 
 clean: ## remove what was built; the virtual environment stays
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

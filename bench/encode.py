@@ -39,7 +39,11 @@ def main() -> None:
     args = arguments()
     args.model = encode_systems.the_model(args)
     systems = encode_systems.all_systems(args)
-    asked = [one for one in systems if not args.systems or any(word in one.name for word in args.systems)]
+    asked = [
+        one
+        for one in systems
+        if not args.systems or any(word == f"={one.name}" or word in one.name for word in args.systems)
+    ]
     if args.fresh:
         shutil.rmtree(args.work / "measured", ignore_errors=True)
     if not args.collect:
@@ -71,7 +75,9 @@ def arguments() -> argparse.Namespace:
         "--exported-float32", type=absolute, help="the same in float32; then those that read ONNX read this one too"
     )
     parser.add_argument("--static", type=absolute, help="folder of a static encoder")
-    parser.add_argument("--systems", nargs="*", help="systems whose name contains one of these words")
+    parser.add_argument(
+        "--systems", nargs="*", help="systems whose name contains one of these words; =NAME is that one alone"
+    )
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="what to measure")
     parser.add_argument("--passages", type=int, default=512)
     parser.add_argument("--sentences", type=int, default=2048)
