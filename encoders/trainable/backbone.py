@@ -52,6 +52,7 @@ class Backbone:
     folder: Path
     max_tokens: int
     inputs: frozenset[str]
+    lowercase: bool = False
     first: int | None = None
 
     @property
@@ -103,6 +104,11 @@ class Backbone:
         known = getattr(self.model.config, "type_vocab_size", 0) or 0
         return int(known) if "token_type_ids" in self.inputs else 0
 
+    @property
+    def longest(self) -> int:
+        """Positions that the model has for one text."""
+        return int(self.model.config.max_position_embeddings) - (self.first or 0)
+
     def starting_at(self, first: int) -> "Backbone":
         """The same model, its positions known to begin with `first`."""
         return replace(self, first=first)
@@ -119,7 +125,8 @@ class Backbone:
         mask = layout.mask.to(self.model.dtype)
         if "sliding_attention" not in (getattr(self.model.config, "layer_types", None) or ()):
             return mask
-        reach = (layout.positions[:, :, None] - layout.positions[:, None, :]).abs() <= self.model.config.sliding_window
+        seen = layout.positions if layout.seen is None else layout.seen
+        reach = (layout.positions[:, :, None] - seen[:, None, :]).abs() <= self.model.config.sliding_window
         near = torch.minimum(mask, additive(reach, mask.dtype)[:, None])
         return {"full_attention": mask, "sliding_attention": near}
 
@@ -137,10 +144,11 @@ def open_backbone(folder: Path, settings: BackboneSettings | None = None, *, cla
     config = read_json(folder / "config.json")
     told = read_json(folder / "sentence_bert_config.json", missing={})
     most = max_tokens(folder, config, settings.max_tokens or told.get("max_seq_length"))
-    tokenizer, _ = read_tokenizer(folder, most, lowercase=bool(told.get("do_lower_case", False)))
+    lowercase = bool(told.get("do_lower_case", False))
+    tokenizer, _ = read_tokenizer(folder, most, lowercase=lowercase)
     model = _load(folder, settings, classifier)
     inputs = frozenset(inspect.signature(model.forward).parameters)
-    return Backbone(model.to(torch.device(settings.device)), tokenizer, folder, most, inputs)
+    return Backbone(model.to(torch.device(settings.device)), tokenizer, folder, most, inputs, lowercase)
 
 
 def _load(folder: Path, settings: BackboneSettings, classifier: bool) -> Any:

@@ -1,7 +1,7 @@
 """A bi-encoder that learns: one vector a text, from and to a sentence-transformers folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,6 @@ class BiSettings:
     document_prompt: str | None = None
     include_prompt: bool | None = None
     matryoshka: tuple[int, ...] = ()
-    backbone: BackboneSettings = field(default_factory=BackboneSettings)
 
     def __post_init__(self) -> None:
         for mode in filter(None, self.pooling.split("+")):
@@ -149,25 +148,25 @@ def shortened(vectors: torch.Tensor, dim: int) -> torch.Tensor:
     return normalize(vectors[..., :dim], dim=-1)
 
 
-def open_bi(folder: Path, settings: BiSettings | None = None) -> BiStudent:
+def open_bi(folder: Path, settings: BiSettings | None = None, running: BackboneSettings | None = None) -> BiStudent:
     """The student of a sentence-transformers folder, or of a plain encoder's, which is then pooled by its mean."""
-    settings = settings or BiSettings()
+    settings, running = settings or BiSettings(), running or BackboneSettings()
     told = read_folder(folder)
-    backbone = open_backbone(folder, settings.backbone)
+    backbone = open_backbone(folder, running)
     prove_padding(backbone)
     about = SentenceSettings.of(told, backbone.max_tokens).changed(settings, backbone.dim)
-    module = BiModule(backbone.model, about.poolings, _dense(told, about, settings))
+    module = BiModule(backbone.model, about.poolings, _dense(told, about, running.seed))
     student = BiStudent(module.to(backbone.device), backbone, about)
     if max(settings.matryoshka, default=0) > student.dim:
         raise BadInput(f"matryoshka is {settings.matryoshka}; the vectors have {student.dim} numbers. Give fewer.")
     return student
 
 
-def _dense(told: ModelFolder, about: SentenceSettings, settings: BiSettings) -> list[Dense]:
+def _dense(told: ModelFolder, about: SentenceSettings, seed: int) -> list[Dense]:
     """The folder's layers with its weights; a projection begins at random from the seed."""
     layers: list[Dense] = []
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(settings.backbone.seed)
+        torch.manual_seed(seed)
         for number, size in enumerate(about.dense):
             layer = Dense(torch.nn.Linear(size.inputs, size.outputs), ACTIVATIONS[size.activation]())
             if number < len(told.dense):

@@ -1,8 +1,7 @@
 """A cross-encoder that learns: query and candidate read together to one logit, as a transformers classifier."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,6 @@ from retr.encoders.trainable.rows import in_passes
 from retr.encoders.trainable.sentence_folder import write_lengths
 from retr.encoders.trainable.student import ScoresOnly, check_groups
 from retr.retrieval.errors import BadInput
-
-
-@dataclass(frozen=True, slots=True)
-class CrossSettings:
-    """How the model's folder is opened; its length is that of query and candidate together."""
-
-    backbone: BackboneSettings = field(default_factory=BackboneSettings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,10 +59,9 @@ class CrossStudent(ScoresOnly):
         write_lengths(folder, self.backbone.max_tokens, lowercase=self.backbone.lowercase)
 
 
-def open_cross(folder: Path, settings: CrossSettings | None = None) -> CrossStudent:
+def open_cross(folder: Path, settings: BackboneSettings | None = None) -> CrossStudent:
     """The student of a classifier's folder of one label, or of an encoder's, whose head then begins at random."""
-    settings = settings or CrossSettings()
-    backbone = open_backbone(folder, settings.backbone, classifier=True)
+    backbone = open_backbone(folder, settings, classifier=True)
     labels = int(backbone.model.config.num_labels)
     if labels != 1:
         raise BadInput(f"{folder} is a classifier of {labels} labels; a scorer has one. Give another folder.")

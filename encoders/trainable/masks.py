@@ -31,17 +31,22 @@ PADDING = -1
 class Layout:
     """Rows of blocks. `mask` float [rows, 1, L, L] is added to attention scores: 0, or the dtype's least number.
 
-    `positions`, `segments` (context 0, candidates 1) and `blocks` are int64 [rows, L].
+    `positions`, `segments` (context 0, candidates 1) and `blocks` are int64 [rows, L]. Where rows see more than
+    themselves, the mask is [rows, 1, L, S] and `seen` the positions of what is seen, [rows, S].
     """
 
     mask: torch.Tensor
     positions: torch.Tensor
     segments: torch.Tensor
     blocks: torch.Tensor
+    seen: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> "Layout":
         """The same on a device."""
-        return Layout(*(part.to(device) for part in (self.mask, self.positions, self.segments, self.blocks)))
+        mask, positions, segments = self.mask.to(device), self.positions.to(device), self.segments.to(device)
+        return Layout(
+            mask, positions, segments, self.blocks.to(device), None if self.seen is None else self.seen.to(device)
+        )
 
 
 def lay_out(
@@ -56,6 +61,13 @@ def lay_out(
     blocks = torch.tensor([row[0] for row in rows], dtype=torch.int64).reshape(len(rows), width)
     places = torch.tensor([row[1] for row in rows], dtype=torch.int64).reshape(len(rows), width)
     return Layout(additive(allowed(blocks, mask), dtype)[:, None], places, (blocks > 0).long(), blocks)
+
+
+def lay_out_after(context: int, lengths: Sequence[int], *, dtype: torch.dtype = torch.float32) -> Layout:
+    """Candidates of one_way, each in a row of its own that also sees a context of that many tokens, kept elsewhere."""
+    whole = lay_out([[context, length] for length in lengths], "one_way", dtype=dtype)
+    positions, segments, blocks = (part[:, context:] for part in (whole.positions, whole.segments, whole.blocks))
+    return Layout(whole.mask[:, :, context:], positions, segments, blocks, whole.positions)
 
 
 def allowed(blocks: torch.Tensor, mask: Mask) -> torch.Tensor:

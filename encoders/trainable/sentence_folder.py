@@ -99,8 +99,7 @@ def write_sentence_folder(folder: Path, about: SentenceSettings, layers: Sequenc
         for number, (kind, path) in enumerate(zip(kinds, paths, strict=True))
     ]
     _write(folder / "modules.json", modules)
-    lengths = {"max_seq_length": about.max_tokens, "do_lower_case": about.lowercase}
-    _write(folder / "sentence_bert_config.json", lengths)
+    write_lengths(folder, about.max_tokens, lowercase=about.lowercase)
     prompts = {"query": about.query_prompt, "document": about.document_prompt}
     _write(folder / "config_sentence_transformers.json", {"prompts": prompts, "similarity_fn_name": about.similarity})
     modes = {key: name in about.poolings for key, name in LEGACY_POOLINGS.items()}
@@ -114,6 +113,11 @@ def write_sentence_folder(folder: Path, about: SentenceSettings, layers: Sequenc
         save_file(weights, str(place / "model.safetensors"))
     if about.matryoshka:
         write_record(folder, {"bi": {"matryoshka": list(about.matryoshka)}})
+
+
+def write_lengths(folder: Path, max_tokens: int, *, lowercase: bool) -> None:
+    """How many tokens of a text are read, and whether in lower case before the tokenizer's own steps."""
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": max_tokens, "do_lower_case": lowercase})
 
 
 def write_record(folder: Path, tables: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import NoReturn, Protocol, runtime_checkable
 
 import torch
 
+from retr.encoders.reading.tokenizing import check_list
 from retr.retrieval.errors import BadInput
 
 
@@ -38,6 +39,16 @@ class Student(Protocol):
     def save(self, folder: Path) -> None:
         """Write a folder that `load_encoder` or `load_scorer` opens."""
         ...
+
+
+def check_groups(queries: Sequence[str], candidates: Sequence[Sequence[str]]) -> None:
+    """BadInput unless there is one list of texts for each query."""
+    for texts in (queries, *candidates):
+        check_list(texts)
+    if len(queries) != len(candidates):
+        raise BadInput(
+            f"There are {len(queries)} queries and {len(candidates)} lists of candidates; give one for each."
+        )
 
 
 class ScoresOnly:

@@ -83,7 +83,7 @@ def test_prompts_and_similarity_are_kept(make_folder: MakeFolder, tmp_path: Path
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_a_text_has_the_same_vector_in_any_company(make_folder: MakeFolder, attention: Any) -> None:
-    student = open_bi(make_folder("bert"), BiSettings(backbone=BackboneSettings(attention=attention)))
+    student = open_bi(make_folder("bert"), running=BackboneSettings(attention=attention))
     together = vectors(student)
     for row, text in enumerate(TEXTS):
         np.testing.assert_allclose(vectors(student, [text])[0], together[row], atol=1e-5)
