@@ -12,7 +12,11 @@ from retr.retrieval.protocols import Encoder, Scorer
 ENCODERS = {"bi": "retr.encoders.bi:load", "static": "retr.encoders.static.encoder:load"}
 """Kind to a callable `source -> Encoder`."""
 
-SCORERS = {"cross": "retr.encoders.cross:load"}
+SCORERS = {
+    "cross": "retr.encoders.cross:load",
+    "uni": "retr.encoders.uni:load",
+    "poly": "retr.encoders.poly:load",
+}
 """Kind to a callable `source -> Scorer`."""
 
 __all__ = ["DEFAULT_MODEL", "ENCODERS", "MODELS", "SCORERS", "Model", "load_encoder", "load_scorer"]

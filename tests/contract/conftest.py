@@ -1,0 +1,49 @@
+"""Folders as the training of uni and poly writes them, made without torch; loading them needs it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+MakeFolder = Callable[..., Path]
+
+
+def _write_parts(folder: Path, kind: str, tensors: dict[str, Any], table: dict[str, Any]) -> None:
+    save_file(tensors, str(folder / f"{kind}.safetensors"))
+    (folder / "retr.json").write_text(json.dumps({kind: {"kind": kind, **table}}))
+
+
+@pytest.fixture
+def make_uni(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
+    """`make_uni(seed=…, mask=…)` to a folder."""
+    pytest.importorskip("transformers")
+
+    def make(*, seed: int = 0, mask: str = "one_way") -> Path:
+        folder = Path(shutil.copytree(make_bi("bert", seed=seed), tmp_path / f"uni-{mask}-{seed}", dirs_exist_ok=True))
+        head = {"weight": np.random.default_rng(seed).normal(size=(1, 32)), "bias": np.zeros(1)}
+        table = {"mask": mask, "positions": "shared", "context_tokens": 12, "candidate_tokens": 12}
+        _write_parts(folder, "uni", {name: value.astype(np.float32) for name, value in head.items()}, table)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def make_poly(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
+    """`make_poly(seed=…)` to a folder."""
+    pytest.importorskip("transformers")
+
+    def make(*, seed: int = 0) -> Path:
+        folder = tmp_path / f"poly-{seed}"
+        shutil.copytree(make_bi("bert", seed=seed), folder / "context", dirs_exist_ok=True)
+        shutil.copytree(make_bi("bert", seed=seed + 7), folder / "candidate", dirs_exist_ok=True)
+        codes = np.random.default_rng(seed).normal(size=(4, 32)).astype(np.float32)
+        _write_parts(folder, "poly", {"codes": codes}, {"codes": 4, "context_tokens": 16, "candidate_tokens": 16})
+        return folder
+
+    return make
