@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "copy": "retr.cli.copy:copy",
     "info": "retr.cli.info:info",
     "check": "retr.cli.check:check",
+    "train": "retr.cli.train:train",
     "distill": "retr.cli.distill:distill",
     "encode": "retr.cli.encode:encode",
     "eval": "retr.cli.evaluate:evaluate",

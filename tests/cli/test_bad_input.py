@@ -695,6 +695,33 @@ DISTILLING = [
     Case("dim beyond the teacher's", "have 384 numbers", ["distill", "r.toml"], recipe("[static]\ndim = 385")),
 ]
 
+
+def training(more: str = "", data: str = 'files = "t.jsonl"', objective: str = 'name = "infonce"') -> str:
+    """A recipe, with a folder that is no model: what is wrong here is said before it is opened."""
+    return f'{more}\nmodel = "."\nout = "new"\n[data]\n{data}\n[objective]\n{objective}\n'
+
+
+def train(content: str) -> Callable[[Path], object]:
+    return file("r.toml", content)
+
+
+TRAINING = [
+    Case("no recipe", "r.toml", ["train", "r.toml"]),
+    Case("no TOML", "not TOML", ["train", "r.toml"], train("model = x")),
+    Case("no data", "data is missing", ["train", "r.toml"], train('model = "."\nout = "o"\n[objective]\nname = "x"\n')),
+    Case("no files", "files is missing", ["train", "r.toml"], train(training(data=""))),
+    Case("unknown setting", "'steps'", ["train", "r.toml"], train(training() + "[train]\nstep = 3\n")),
+    Case("rate", "learning_rate is 0.0", ["train", "r.toml"], train(training() + "[train]\nlearning_rate = 0\n")),
+    Case("kind", "Known: bi", ["train", "r.toml"], train(training('kind = "bee"'))),
+    Case("no model", "no folder", ["train", "r.toml"], train(training().replace('"."', '"nowhere"'))),
+    Case("objective", "Did you mean 'infonce'", ["train", "r.toml"], train(training(objective='name = "infonse"'))),
+    Case("no objective", "name is missing", ["train", "r.toml"], train(training(objective=""))),
+    Case("validation", "exactly one", ["train", "r.toml"], train(training() + "[validation]\n")),
+    Case("no model in the folder", "config.json", ["train", "r.toml"], train(training())),
+    Case("seed", "seed is -1", ["train", "r.toml", "--seed", "-1"], train(training())),
+]
+"""`retr train`"""
+
 CASES = [
     (group, case)
     for group, cases in globals().copy().items()

@@ -17,6 +17,8 @@ from retr.encoders.training.settings import LoraSettings, TrainSettings
 from retr.encoders.training.validating import ValidationSettings
 from retr.retrieval.errors import BadInput, Mismatch
 
+pytest.importorskip("pytorch_lightning")
+
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = load_file(folder / "model.safetensors")
@@ -174,6 +176,7 @@ def test_a_wrong_validation_is_refused(settings: dict[str, Any], words: str) -> 
 
 
 def test_low_rank_trains_and_saves_a_model_of_the_same_form(make_job: Any, letters: Any, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
     before = letters().module.state_dict()
     make_job(lora=LoraSettings(rank=2)).run(tmp_path / "out")
     after = weights(tmp_path / "out")
@@ -183,6 +186,7 @@ def test_low_rank_trains_and_saves_a_model_of_the_same_form(make_job: Any, lette
 
 
 def test_low_rank_goes_on_after_a_cut(make_job: Any, letters: Any, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
     more = {"lora": LoraSettings(rank=2, dropout=0.1), "checkpoint_every": 2}
     make_job(**more).run(tmp_path / "whole")
     student = letters()

@@ -52,6 +52,7 @@ def test_biases_and_norms_do_not_decay() -> None:
 
 
 def test_low_rank_trains_little_and_merges_into_the_same_function() -> None:
+    pytest.importorskip("peft")
     module, inputs = small(), torch.randn(5, 4)
     names, before = list(module.state_dict()), module(inputs)
     add_low_rank(module, LoraSettings(rank=1))
@@ -70,6 +71,7 @@ def test_low_rank_trains_little_and_merges_into_the_same_function() -> None:
 
 
 def test_low_rank_of_no_layer_is_refused() -> None:
+    pytest.importorskip("peft")
     with pytest.raises(BadInput, match=r"no linear layer ends in \['query'\]"):
         add_low_rank(small(), LoraSettings(targets=("query",)))
 
