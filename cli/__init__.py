@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "check": "retr.cli.check:check",
     "train": "retr.cli.train:train",
     "distill": "retr.cli.distill:distill",
+    "mine": "retr.cli.mine:mine",
     "encode": "retr.cli.encode:encode",
     "eval": "retr.cli.evaluate:evaluate",
     "compare": "retr.cli.compare:compare",

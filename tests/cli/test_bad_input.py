@@ -696,6 +696,50 @@ DISTILLING = [
 ]
 
 
+def mine(*more: str, out: str = "n.jsonl") -> list[str]:
+    return ["mine", "-i", "ix", "--queries", "q.txt", "--qrels", "q.tsv", "--out", out, *more]
+
+
+def judged(folder: Path) -> None:
+    """The small lexical index, one question and its judgement."""
+    both(indexed, file("q.txt", "red\n"), file("q.tsv", "1\ta\t1\n"))(folder)
+
+
+MINING = [
+    Case("no queries", "q.txt", mine()),
+    Case("no index", "ix", mine(), both(file("q.txt", "red\n"), file("q.tsv", "1\ta\t1\n"))),
+    Case("queries of others", "None of the 1 queries is judged", mine(), both(judged, file("q.tsv", "2\ta\t1\n"))),
+    Case("no JSON lines", "ends with .jsonl", mine(out="n.csv")),
+    Case("out in no folder", "no folder 'no'", mine(out="no/n.jsonl")),
+    Case("out beside a folder", "is a folder", mine(), lambda folder: (folder / "n.json").mkdir()),
+    Case("mode", "Did you mean 'dense'", mine("--mode", "dens")),
+    Case("sample", "Did you mean 'top'", mine("--sample", "tops")),
+    Case("nothing left", "Look deeper", mine("--depth", "5", "--skip-top", "5")),
+    Case("depth", "k must be", mine("--depth", "0")),
+    Case("no negatives", "negatives is 0", mine("--negatives", "0")),
+    Case("seed", "seed is -1", mine("--seed", "-1")),
+    Case("margin", "a number, or auto", mine("--margin", "wide")),
+    Case("no number for a margin", "finite", mine("--margin", "nan")),
+    Case("share", "a share from 0", mine("--relative-margin", "5")),
+    Case("no share of false negatives", "between 0 and 1", mine("--false-negatives", "0")),
+    Case("margin without scores", "no scorer", mine("--margin", "auto"), judged),
+    Case("plot without scores", "there is no scorer", mine("--plot", "p.png"), judged),
+    Case("plot of another kind", "ends with .png", mine("--plot", "p.svg"), judged),
+    Case("scorer without a kind", "cross=FOLDER", mine("--scorer", "m"), judged),
+    Case("kind of scorer", "No scorer named 'crss'", mine("--scorer", "crss=m"), judged),
+    Case("scorer not there", "'nobody'", mine("--scorer", "cross=nobody"), judged),
+    Case("index that scores nothing", "no encoder to score with", mine("--scorer", "index"), judged),
+    Case("dense without vectors", "no vectors", mine("--mode", "dense"), judged),
+    Case(
+        "auto from too little",
+        "at least 30 candidates; there are 1",
+        mine("--margin", "auto"),
+        both(with_vectors, file("q.txt", "red\n"), file("q.tsv", "1\ta\t1\n")),
+    ),
+]
+"""`retr mine`"""
+
+
 def training(more: str = "", data: str = 'files = "t.jsonl"', objective: str = 'name = "infonce"') -> str:
     """A recipe, with a folder that is no model: what is wrong here is said before it is opened."""
     return f'{more}\nmodel = "."\nout = "new"\n[data]\n{data}\n[objective]\n{objective}\n'
