@@ -3,7 +3,8 @@
 A ```python block runs in an empty folder of its own. In ```console blocks the lines that start with `$ ` run in order,
 one folder a page, so that a page can index in one block and search in the next. Each must end with exit code 0, and the
 lines that follow it must stand in what it prints, in that order; `...` stands for anything. What needs a network,
-another package or a file of the reader's is in ```text or ```bash blocks, which are not run.
+another package or a file of the reader's is in ```text or ```bash blocks, which are not run. A page whose examples need
+packages beyond `retr[dev]` names them, `<!-- needs: torch -->`, and is skipped by name without them.
 """
 
 import os
@@ -13,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,14 @@ def missing(expected: list[str], output: str) -> str | None:
         if not any(re.fullmatch(pattern, line.strip()) for line in lines):
             return wanted
     return None
+
+
+def need_packages(page: Path) -> None:
+    """Skip, naming them, where a package that the page asks for is not installed."""
+    named = re.search(r"^<!-- needs: (.+) -->$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    absent = [name for name in (named[1].split() if named else []) if find_spec(name) is None]
+    if absent:
+        pytest.skip(f"{page.name} needs {', '.join(absent)}")
 
 
 @pytest.fixture
@@ -121,6 +131,7 @@ def pages_with_commands() -> list[object]:
 
 @pytest.mark.parametrize(("page", "console"), pages_with_commands())
 def test_a_pages_commands_run(page: Path, console: list[Block], tmp_path: Path, environment: dict[str, str]) -> None:
+    need_packages(page)
     for block in console:
         for step in steps(block.text):
             result = run(["bash", "-o", "pipefail", "-c", step.command], tmp_path / "here", environment)
