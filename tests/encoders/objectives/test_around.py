@@ -3,17 +3,18 @@
 from typing import Any
 
 import pytest
-import torch
 
-from retr.encoders.objectives import OBJECTIVES, objective_from
-from retr.encoders.objectives.contrastive import InfoNCE
-from retr.encoders.objectives.grad_cache import GradCache
-from retr.encoders.objectives.listwise import ListwiseSoftmax
-from retr.encoders.objectives.matryoshka import Matryoshka
-from retr.encoders.objectives.unsupervised import MirrorBERT, SimCSE
-from retr.encoders.training.batches import Batch
-from retr.retrieval.errors import BadInput, NotFound
-from retr.retrieval.kinds import resolve
+torch = pytest.importorskip("torch")
+
+from retr.encoders.objectives import OBJECTIVES, objective_from  # noqa: E402
+from retr.encoders.objectives.contrastive import InfoNCE  # noqa: E402
+from retr.encoders.objectives.grad_cache import GradCache  # noqa: E402
+from retr.encoders.objectives.listwise import ListwiseSoftmax  # noqa: E402
+from retr.encoders.objectives.matryoshka import Matryoshka  # noqa: E402
+from retr.encoders.objectives.unsupervised import MirrorBERT, SimCSE  # noqa: E402
+from retr.encoders.training.batches import Batch  # noqa: E402
+from retr.retrieval.errors import BadInput, NotFound  # noqa: E402
+from retr.retrieval.kinds import resolve  # noqa: E402
 
 WORDS = ("apple", "bread", "candle", "dove", "echo", "fern", "goat")
 BATCH = Batch(

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from retr.encoders.objectives.contrastive import InfoNCE
-from retr.encoders.training.batches import Batch
-from retr.retrieval.errors import BadInput
+torch = pytest.importorskip("torch")
+
+from retr.encoders.objectives.contrastive import InfoNCE  # noqa: E402
+from retr.encoders.training.batches import Batch  # noqa: E402
+from retr.retrieval.errors import BadInput  # noqa: E402
 
 ROW = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
 

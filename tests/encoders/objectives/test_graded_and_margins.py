@@ -4,12 +4,13 @@ from math import exp, log
 from typing import Any
 
 import pytest
-import torch
 
-from retr.encoders.objectives.graded import AnglE, CoSENT, CosineMSE, angle, order_loss
-from retr.encoders.objectives.margins import MarginMSE, Triplet
-from retr.encoders.training.batches import Batch
-from retr.retrieval.errors import BadInput
+torch = pytest.importorskip("torch")
+
+from retr.encoders.objectives.graded import AnglE, CoSENT, CosineMSE, angle, order_loss  # noqa: E402
+from retr.encoders.objectives.margins import MarginMSE, Triplet  # noqa: E402
+from retr.encoders.training.batches import Batch  # noqa: E402
+from retr.retrieval.errors import BadInput  # noqa: E402
 
 PAIRS = Batch(queries=("a", "b", "c"), positives=("A", "B", "C"), labels=(1.0, 0.5, 0.5))
 

@@ -4,12 +4,13 @@ from math import exp, log, log2
 from typing import Any
 
 import pytest
-import torch
 
-from retr.encoders.objectives.listwise import BinaryCrossEntropy, ListwiseSoftmax, divergence
-from retr.encoders.objectives.ranking import LambdaLoss
-from retr.encoders.training.batches import Batch
-from retr.retrieval.errors import BadInput
+torch = pytest.importorskip("torch")
+
+from retr.encoders.objectives.listwise import BinaryCrossEntropy, ListwiseSoftmax, divergence  # noqa: E402
+from retr.encoders.objectives.ranking import LambdaLoss  # noqa: E402
+from retr.encoders.training.batches import Batch  # noqa: E402
+from retr.retrieval.errors import BadInput  # noqa: E402
 
 ROWS = Batch(
     queries=("a", "b"), positives=("A", "B"), negatives=(("n",), ("m", "o")), scores=((2.0, 0.0), (1.0, 0.0, 3.0))

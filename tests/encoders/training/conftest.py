@@ -1,18 +1,23 @@
 """A student of no transformer, rows it can learn, and jobs of both."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
-from retr.encoders.objectives.contrastive import InfoNCE
-from retr.encoders.training.job import TrainingJob
-from retr.encoders.training.rows import RowsSettings
-from retr.encoders.training.settings import TrainSettings
+if find_spec("torch") is not None:  # without it the tests beside this file are skipped, each by name
+    import torch
+    from safetensors.torch import save_file
+    from torch import Tensor
+
+    from retr.encoders.objectives.contrastive import InfoNCE
+    from retr.encoders.training.job import TrainingJob
+    from retr.encoders.training.rows import RowsSettings
+    from retr.encoders.training.settings import TrainSettings
 
 WORDS = ["apple", "bread", "candle", "dove", "echo", "fern", "goat", "honey", "iris", "jade", "kite", "lamp"]
 

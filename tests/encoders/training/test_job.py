@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
-from retr.encoders.objectives.contrastive import InfoNCE
-from retr.encoders.training.optimising import optimiser, rate_at
-from retr.encoders.training.rows import Rows
-from retr.encoders.training.settings import LoraSettings, TrainSettings
-from retr.encoders.training.validating import ValidationSettings
-from retr.retrieval.errors import BadInput, Mismatch
-
+torch = pytest.importorskip("torch")
 pytest.importorskip("pytorch_lightning")
+load_file = pytest.importorskip("safetensors.torch").load_file
+
+from retr.encoders.objectives.contrastive import InfoNCE  # noqa: E402
+from retr.encoders.training.optimising import optimiser, rate_at  # noqa: E402
+from retr.encoders.training.rows import Rows  # noqa: E402
+from retr.encoders.training.settings import LoraSettings, TrainSettings  # noqa: E402
+from retr.encoders.training.validating import ValidationSettings  # noqa: E402
+from retr.retrieval.errors import BadInput, Mismatch  # noqa: E402
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

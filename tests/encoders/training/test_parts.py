@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from retr.encoders.training.optimising import add_low_rank, checkpoint_activations, merge_low_rank, optimiser, rate_at
-from retr.encoders.training.settings import LoraSettings, TrainSettings
-from retr.encoders.training.states import State, latest_state, save_state
-from retr.retrieval.errors import BadInput, Damaged
+torch = pytest.importorskip("torch")
+
+from retr.encoders.training.optimising import add_low_rank, checkpoint_activations, merge_low_rank, optimiser, rate_at  # noqa: E402
+from retr.encoders.training.settings import LoraSettings, TrainSettings  # noqa: E402
+from retr.encoders.training.states import State, latest_state, save_state  # noqa: E402
+from retr.retrieval.errors import BadInput, Damaged  # noqa: E402
 
 
 def small() -> torch.nn.Module:
