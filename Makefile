@@ -14,7 +14,7 @@ install: $(STAMP) ## make .venv and install retr with its development packages
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,train,export]'
 	touch $@
 
 check: $(STAMP) ## format, lint, types, and who may import whom
