@@ -32,7 +32,11 @@ def search(
     ] = None,
     rerank: Annotated[
         str | None,
-        typer.Option(help="A second stage: cross=FOLDER or a hub name.", metavar="SCORER", rich_help_panel=_RANKING),
+        typer.Option(
+            help="A second stage: cross=FOLDER, uni=FOLDER, poly=FOLDER or a hub name.",
+            metavar="SCORER",
+            rich_help_panel=_RANKING,
+        ),
     ] = None,
     rerank_depth: Annotated[int, typer.Option(help="Hits that are reranked.", rich_help_panel=_RANKING)] = 50,
     fusion: Annotated[str, typer.Option(help="How hybrid joins: rrf or weighted.", rich_help_panel=_RANKING)] = "rrf",
