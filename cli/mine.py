@@ -69,10 +69,11 @@ def mine(
     from retr.cli.progress import Stages
     from retr.distill.mining import MiningSettings
     from retr.distill.mining import mine as start
-    from retr.distill.mining.plotting import check_plot, draw
+    from retr.distill.mining.plotting import draw
     from retr.distill.mining.writing import check_out, write
     from retr.opening import open
     from retr.retrieval.corpus import read_queries
+    from retr.retrieval.plotting import check_plot
     from retr.retrieval.runs import Qrels
 
     settings = MiningSettings(

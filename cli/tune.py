@@ -54,10 +54,11 @@ def tune(
     """
     from retr.cli.output import emit_json, print_line
     from retr.index.tuning.applying import apply as write
-    from retr.index.tuning.plotting import check_plot, draw
+    from retr.index.tuning.plotting import draw
     from retr.index.tuning.running import tune as measure
     from retr.index.tuning.settings import KINDS, TuneSettings
     from retr.opening import open
+    from retr.retrieval.plotting import check_plot
 
     settings = TuneSettings(
         recall=recall,

@@ -1,33 +1,16 @@
 """The histogram of scores as a picture: candidates and known positives beside the query's positive, and the bound."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from retr.distill.mining.mining import Mining
 from retr.distill.mining.writing import histogram
-from retr.retrieval.errors import BadInput, NotFound, missing_package
+from retr.retrieval.errors import BadInput
+from retr.retrieval.plotting import figure_class
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart too.
 CANDIDATES, POSITIVES, BOUND = "#0072B2", "#D55E00", "#000000"
-
-
-def check_plot(path: Path) -> None:
-    """Whether `draw` could write there, said before anything is searched: BadInput or NotFound otherwise."""
-    if path.suffix.lower() != ".png":
-        raise BadInput(f"--plot writes a PNG; got {str(path)!r}. Give a name that ends with .png.")
-    if path.is_dir() or not path.resolve().parent.is_dir():
-        raise NotFound(f"The plot {str(path)!r} cannot be written: its folder is not there, or it is a folder itself.")
-    _figure()
-
-
-def _figure() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise missing_package("matplotlib", needed_for="A plot", extra="plot") from None
-    return Figure
 
 
 def draw(mining: Mining, path: Path) -> None:
@@ -35,7 +18,7 @@ def draw(mining: Mining, path: Path) -> None:
     if mining.measured is None:
         raise BadInput("There are no scores to draw: nothing was scored. Give a scorer, or leave the plot out.")
     drawn = histogram(mining.measured)
-    figure = _figure()(figsize=(9, 5), dpi=140, layout="constrained")
+    figure = figure_class()(figsize=(9, 5), dpi=140, layout="constrained")
     axes = figure.add_subplot()
     edges = np.array(drawn["edges"])
     for name, label, colour in (

@@ -7,7 +7,7 @@ from typing import Any
 from retr.index.tuning.choosing import frontier
 from retr.index.tuning.points import Point
 from retr.index.tuning.running import Tuning
-from retr.retrieval.errors import BadInput, NotFound, missing_package
+from retr.retrieval.plotting import figure_class
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart too; each kind has a marker of its own as well.
 _LOOKS: dict[str, tuple[str, str]] = {
@@ -21,26 +21,9 @@ _LOOKS: dict[str, tuple[str, str]] = {
 }
 
 
-def check_plot(path: Path) -> None:
-    """Whether `draw` could write there, said before anything is measured: BadInput or NotFound otherwise."""
-    if path.suffix.lower() != ".png":
-        raise BadInput(f"--plot writes a PNG; got {str(path)!r}. Give a name that ends with .png.")
-    if path.is_dir() or not path.resolve().parent.is_dir():
-        raise NotFound(f"The plot {str(path)!r} cannot be written: its folder is not there, or it is a folder itself.")
-    _figure()
-
-
-def _figure() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise missing_package("matplotlib", needed_for="A plot", extra="plot") from None
-    return Figure
-
-
 def draw(tuning: Tuning, path: Path) -> None:
     """Write the picture as a PNG of 1,600 x 1,000 pixels: what lies around the target and above."""
-    figure = _figure()(figsize=(10, 6.25), dpi=160, layout="constrained")
+    figure = figure_class()(figsize=(10, 6.25), dpi=160, layout="constrained")
     axes = figure.add_subplot()
     target, chosen = tuning.settings.recall, tuning.choice.point
     _scatter(axes, tuning.interesting)

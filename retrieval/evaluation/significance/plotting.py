@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from retr.retrieval.errors import BadInput, NotFound, missing_package
+from retr.retrieval.errors import BadInput
 from retr.retrieval.evaluation.significance.changes import changes
 from retr.retrieval.evaluation.significance.comparing import Comparison, Pair, Values
+from retr.retrieval.plotting import check_plot as check_png
+from retr.retrieval.plotting import figure_class
 
 MOST_PANELS = 24
 # Okabe and Ito's palette, which colour-blind readers can tell apart too.
@@ -15,30 +17,18 @@ WIN, LOSS, MEAN = "#0072B2", "#D55E00", "#000000"
 
 def check_plot(path: Path, panels: int) -> None:
     """Whether `draw` could write there, said before anything is computed: BadInput or NotFound otherwise."""
-    if path.suffix.lower() != ".png":
-        raise BadInput(f"--plot writes a PNG; got {str(path)!r}. Give a name that ends with .png.")
-    if path.is_dir() or not path.resolve().parent.is_dir():
-        raise NotFound(f"The plot {str(path)!r} cannot be written: its folder is not there, or it is a folder itself.")
+    check_png(path)
     if panels > MOST_PANELS:
         raise BadInput(
             f"--plot draws at most {MOST_PANELS} comparisons; these are {panels}. Give fewer metrics, or a --baseline."
         )
-    _figure()
-
-
-def _figure() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise missing_package("matplotlib", needed_for="A plot", extra="plot") from None
-    return Figure
 
 
 def draw(comparison: Comparison, systems: Mapping[str, Values], path: Path) -> None:
     """Write a PNG: a row for each pair of systems, a column for each metric."""
     columns = len(comparison.means)
     rows = len(comparison.pairs) // columns
-    figure = _figure()(figsize=(1.5 + 5.5 * columns, 0.8 + 3.4 * rows), dpi=120, layout="constrained")
+    figure = figure_class()(figsize=(1.5 + 5.5 * columns, 0.8 + 3.4 * rows), dpi=120, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharey="col")
     for number, pair in enumerate(comparison.pairs):
         _panel(panels[number % rows][number // rows], pair, systems, comparison)

@@ -11,10 +11,11 @@ import pytest
 
 from retr.distill.mining import Mining, MiningSettings, mine
 from retr.distill.mining.judging import EncoderScorer
-from retr.distill.mining.plotting import check_plot, draw
+from retr.distill.mining.plotting import draw
 from retr.distill.mining.writing import BINS, write
 from retr.index.collection import Collection
 from retr.retrieval.errors import BadInput, NotFound
+from retr.retrieval.plotting import check_plot
 from retr.retrieval.records import Query
 from retr.retrieval.runs import Qrels
 

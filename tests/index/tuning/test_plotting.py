@@ -8,12 +8,13 @@ import pytest
 
 from retr.index.dense.settings import Kind
 from retr.index.tuning.candidates import Candidate
-from retr.index.tuning.plotting import check_plot, draw
+from retr.index.tuning.plotting import draw
 from retr.index.tuning.points import Build, Point, Speed
 from retr.index.tuning.running import Tuning
 from retr.index.tuning.sampling import Questions
 from retr.index.tuning.settings import KINDS, TuneSettings
 from retr.retrieval.errors import BadInput, NotFound
+from retr.retrieval.plotting import check_plot
 
 
 def point(kind: Kind, ms: float, recall: float) -> Point:
