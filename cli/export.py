@@ -58,6 +58,7 @@ def export(
     Nothing is written unless every figure is within bounds: vectors or scores against the original's, the ten best, a
     text alone against the same text in a padded batch, and torch's answers where torch is installed.
     """
+    from retr.cli.failures import end_in_order
     from retr.cli.output import emit_json
     from retr.encoders.exporting import export as write
     from retr.encoders.exporting.settings import ExportSettings
@@ -73,22 +74,12 @@ def export(
         overlap=overlap,
         rank_correlation=rank_correlation,
     )
-    _end_in_order()
+    end_in_order()
     done = write(model, out, settings=settings, texts=texts, report=_reporter(quiet))
     if json:
         emit_json(done)
     else:
         _show(done)
-
-
-def _end_in_order() -> None:
-    """A plain `kill` ends the command through its `finally` blocks, so that the unfinished folder is removed."""
-    import signal
-
-    def end(number: int, frame: object) -> None:
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, end)
 
 
 def _reporter(quiet: bool) -> Callable[[str], None]:

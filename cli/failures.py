@@ -60,3 +60,13 @@ def report(line: str, error: Exception | None = None) -> None:
         traceback.print_exception(error)
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
+
+
+def end_in_order() -> None:
+    """A plain `kill` ends the command through its `finally` blocks, so that nothing unfinished is left behind."""
+    import signal
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)

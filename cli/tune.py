@@ -52,6 +52,7 @@ def tune(
     Half of the queries choose, the other half check what was chosen. The rebuilt index holds the living documents
     alone and cannot be rolled back, as after `retr compact`; a storage smaller than the present one loses precision.
     """
+    from retr.cli.failures import end_in_order
     from retr.cli.output import emit_json, print_line
     from retr.index.tuning.applying import apply as write
     from retr.index.tuning.plotting import draw
@@ -71,7 +72,7 @@ def tune(
     if plot is not None:
         check_plot(plot)
     patience, report = checked_wait(wait), _reporter(quiet)
-    _end_in_order()
+    end_in_order()
     collection = open(index)
     tuning = measure(collection, settings, queries=_questions(collection, queries), report=report)
     if plot is not None:
@@ -86,16 +87,6 @@ def tune(
         _show_applied(applied, k)
     else:
         print_line("nothing written (--dry-run)")
-
-
-def _end_in_order() -> None:
-    """A plain `kill` ends the command through its `finally` blocks, so that the trial's folder is removed."""
-    import signal
-
-    def end(number: int, frame: object) -> None:
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, end)
 
 
 def _names(text: str | None, flag: str) -> Any:
