@@ -364,12 +364,15 @@ class CollectionMachine(RuleBasedStateMachine):
         assert check_folder(self.root / "index", load=None).problems == []
 
     def teardown(self) -> None:
-        if hasattr(self, "reader"):
-            check_answers(self.collection, self.oracle, "bad dim", None, 10)
-            check_answers(self.reader, self.read, "bad dim", "n >= 2", 10)
-            assert check_folder(self.root / "index", load=None).problems == []
-            shutil.rmtree(self.root)
-            self.patch.undo()
+        try:
+            if hasattr(self, "reader"):
+                check_answers(self.collection, self.oracle, "bad dim", None, 10)
+                check_answers(self.reader, self.read, "bad dim", "n >= 2", 10)
+                assert check_folder(self.root / "index", load=None).problems == []
+        finally:
+            if hasattr(self, "root"):
+                shutil.rmtree(self.root)
+                self.patch.undo()
 
 
 TestCollection = CollectionMachine.TestCase
