@@ -3,8 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from retr.index.dense.gpu import Device
 from retr.index.disk.fsio import Disk
 from retr.index.disk.leases import live_manifest
-from retr.index.disk.manifest import Manifest
+from retr.index.disk.manifest import EncoderFacts, Manifest
 from retr.index.hits import Near, hits, near
 from retr.index.lexical.postings import analyzer
 from retr.index.lexical.snippets import SNIPPET_CHARACTERS, Snippet, snippet
@@ -47,6 +46,15 @@ def _new_lock() -> None:
 os.register_at_fork(after_in_child=_new_lock)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """An encoder, what it was loaded for, and what it has encoded before."""
+
+    encoder: Encoder
+    wanted: tuple[str, int | None, int]
+    remembered: QueryVectors = field(default_factory=QueryVectors)
+
+
 class Reading:
     """What can be asked of a collection. It stays on one generation until `refresh()`."""
 
@@ -57,9 +65,8 @@ class Reading:
         self._device = device
         self._load = load
         self._disk = disk or Disk()
-        self._encoder: Encoder | None = None
-        self._encoder_process = 0
-        self._remembered = QueryVectors()
+        self._held: _Held | None = None
+        self._cut: tuple[Encoder | None, Chunker] | None = None
 
     def __len__(self) -> int:
         return self.manifest.live_documents
@@ -82,14 +89,18 @@ class Reading:
     @property
     def encoder(self) -> Encoder:
         """The encoder it was made with; Mismatch when what loads today is another one."""
-        # Threads of a model runtime do not survive a fork: a child loads its own.
-        if self._encoder is None or self._encoder_process != os.getpid():
-            self._encoder, self._encoder_process = self._loaded(), os.getpid()
-            self._remembered = QueryVectors()
-        return self._encoder
+        return self._held_for(self.manifest).encoder
 
-    def _loaded(self) -> Encoder:
-        facts = self.manifest.encoder
+    def _held_for(self, manifest: Manifest) -> _Held:
+        """A generation's encoder: `retr reindex` may have given it another than the generation before."""
+        facts, held = manifest.encoder, self._held
+        # Threads of a model runtime do not survive a fork: a child loads its own.
+        wanted = ("" if facts is None else facts.fingerprint, manifest.dim, os.getpid())
+        if held is None or held.wanted != wanted:
+            held = self._held = _Held(self._loaded(facts), wanted)
+        return held
+
+    def _loaded(self, facts: EncoderFacts | None) -> Encoder:
         if facts is None:
             raise BadInput(
                 "This collection has no encoder: it was made with --encoder none and answers --mode lexical."
@@ -103,10 +114,12 @@ class Reading:
             )
         return encoder
 
-    @cached_property
+    @property
     def _chunker(self) -> Chunker:
-        settings = ChunkSettings(**self.manifest.settings["chunk"])
-        return make_chunker(settings, self.encoder if self.manifest.encoder is not None else None)
+        encoder = self.encoder if self.manifest.encoder is not None else None
+        if self._cut is None or self._cut[0] is not encoder:
+            self._cut = encoder, make_chunker(ChunkSettings(**self.manifest.settings["chunk"]), encoder)
+        return self._cut[1]
 
     def refresh(self) -> bool:
         """Move on to the live generation; whether there was a newer one."""
@@ -194,7 +207,8 @@ class Reading:
             return []
         snapshot = self._snapshot
         searcher = Searcher(snapshot, chosen)
-        vectors = self._encode_queries(texts) if searcher.needs_vectors and snapshot.manifest.live_documents else None
+        needed = searcher.needs_vectors and snapshot.manifest.live_documents
+        vectors = self._encode_queries(snapshot.manifest, texts) if needed else None
         wanted = check_k(k) if rerank is None else max(check_k(k), chosen.rerank_depth)
         found = searcher.search(texts, vectors, wanted)
         answers = [hits(snapshot, ranked, explain=chosen.explain) for ranked in found]
@@ -226,18 +240,18 @@ class Reading:
             hit.text, query, analyzer(str(self.manifest.settings["language"])), width=width or SNIPPET_CHARACTERS
         )
 
-    def _encode_queries(self, texts: Sequence[str]) -> Vectors:
-        encoder = self.encoder
-        facts, dim = self.manifest.encoder, self.manifest.dim
+    def _encode_queries(self, manifest: Manifest, texts: Sequence[str]) -> Vectors:
+        held = self._held_for(manifest)
+        facts, dim = manifest.encoder, manifest.dim
         assert facts is not None and dim is not None
 
         def encode(missing: list[str]) -> Floats:
-            vectors = encoder.encode_queries(missing)
+            vectors = held.encoder.encode_queries(missing)
             if not isinstance(vectors, Vectors):
                 raise Mismatch("The encoder gives one vector a token; this collection holds one a text.")
             return stored(vectors, facts, dim)
 
-        return Vectors(self._remembered.of(texts, encode))
+        return Vectors(held.remembered.of(texts, encode))
 
 
 def check_ids(ids: Iterable[str]) -> list[str]:

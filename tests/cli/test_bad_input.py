@@ -296,6 +296,18 @@ COMPACTING = [
     ),
 ]
 
+REINDEXING = [
+    Case("no index", "No index at 'ix'", ["reindex", "--swap", "-i", "ix"]),
+    Case("no encoder", "Give --encoder", ["reindex", "-i", "ix"], indexed),
+    Case("two things at once", "Give one of", ["reindex", "--swap", "--drop", "-i", "ix"], indexed),
+    Case("swap to an encoder", "or --swap", ["reindex", "--encoder", "a", "--swap", "-i", "ix"], indexed),
+    Case("no shadow", "has no shadow", ["reindex", "--swap", "-i", "ix"], indexed),
+    Case("nothing to drop", "has no shadow", ["reindex", "--drop", "-i", "ix"], indexed),
+    Case("no such encoder", "nowhere", ["reindex", "--encoder", "static=nowhere", "-i", "ix"], indexed),
+    Case("no best documents", "-k is 0", ["reindex", "--encoder", "a", "-k", "0", "-i", "ix"], indexed),
+    Case("no queries", "q.txt", ["reindex", "--encoder", "a", "--queries", "q.txt", "-i", "ix"], indexed),
+]
+
 SNAPSHOTS = [
     Case("no index", "No index at 'ix'", ["snapshot", "s", "-i", "ix"]),
     Case("list of no index", "No index at 'ix'", ["snapshot", "-i", "ix"]),
@@ -745,6 +757,13 @@ def training(more: str = "", data: str = 'files = "t.jsonl"', objective: str = '
     return f'{more}\nmodel = "."\nout = "new"\n[data]\n{data}\n[objective]\n{objective}\n'
 
 
+OF_ROWS = '[validation]\nrun = "run.txt"\nrows = { files = "t.jsonl" }\nmetric = "mrr@10"\n'
+
+
+def of_kind(kind: str, tables: str) -> str:
+    return training(f'kind = "{kind}"') + tables
+
+
 def train(content: str) -> Callable[[Path], object]:
     return file("r.toml", content)
 
@@ -763,6 +782,14 @@ TRAINING = [
     Case("validation", "exactly one", ["train", "r.toml"], train(training() + "[validation]\n")),
     Case("no model in the folder", "config.json", ["train", "r.toml"], train(training())),
     Case("seed", "seed is -1", ["train", "r.toml", "--seed", "-1"], train(training())),
+    Case("setting of a cross", "'head'", ["train", "r.toml"], train(of_kind("cross", "[student]\nheads = 'x'"))),
+    Case("mask of a uni", "mask: expected one of", ["train", "r.toml"], train(of_kind("uni", "[student]\nmask = 'x'"))),
+    Case("codes of a poly", "codes is 0", ["train", "r.toml"], train(of_kind("poly", "[student]\ncodes = 0"))),
+    Case("dropout", "dropout is 1.5", ["train", "r.toml"], train(of_kind("uni", "[backbone]\ndropout = 1.5"))),
+    Case(
+        "in batch", "in_batch needs", ["train", "r.toml"], train(training(objective='name="listwise"\nin_batch=true'))
+    ),
+    Case("a run of rows", "needs beir", ["train", "r.toml"], train(training() + OF_ROWS)),
 ]
 """`retr train`"""
 
