@@ -18,10 +18,11 @@ def train(
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Train a bi-encoder. Cut off at any instant, the same command goes on where it was, to the very same weights.
+    """Train a bi-, cross-, uni- or poly-encoder.
 
-    The new folder can stand after `--encoder`. It is there when all of it is there; what it learned from, and what was
-    measured, stands in its README.md and retr.json.
+    Cut off at any instant, the same command goes on where it was, to the very same weights. The new folder can stand
+    after `--encoder`, or after `--rerank` for the kinds that score. It is there when all of it is there; what it
+    learned from, and what was measured, stands in its README.md and retr.json.
     """
     from time import monotonic
 

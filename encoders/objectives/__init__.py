@@ -22,6 +22,8 @@ OBJECTIVES: dict[str, str] = {
     "margin-mse": "retr.encoders.objectives.margins:MarginMSE",
     "bce": "retr.encoders.objectives.listwise:BinaryCrossEntropy",
     "listwise": "retr.encoders.objectives.listwise:ListwiseSoftmax",
+    "logit-mse": "retr.encoders.objectives.distilling:LogitMSE",
+    "mixed-mse": "retr.encoders.objectives.distilling:MixedMSE",
     "lambda": "retr.encoders.objectives.ranking:LambdaLoss",
     "simcse": "retr.encoders.objectives.unsupervised:SimCSE",
     "mirror-bert": "retr.encoders.objectives.unsupervised:MirrorBERT",

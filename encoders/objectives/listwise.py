@@ -7,10 +7,12 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
 from retr.encoders.objectives.checks import positive, scores_of
+from retr.encoders.objectives.in_batch import with_others
 from retr.encoders.objectives.scores import Scored, scores_by_student
 from retr.encoders.objectives.similarity import Similarity
 from retr.encoders.trainable.student import Student
 from retr.encoders.training.batches import Batch
+from retr.retrieval.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,8 @@ class ListwiseSoftmax:
     """KL(teacher || student) of the softmax over a query's candidates (Cao et al. 2007, ListNet, top one; Hinton 2015).
 
     Without a teacher's scores the positive has all the weight, which is the softmax cross-entropy. Both sides are
-    divided by `temperature`; the loss is not multiplied by its square.
+    divided by `temperature`; the loss is not multiplied by its square. With `in_batch` the other rows' positives are
+    candidates too, less those of the same query (Song et al. 2023); a teacher has no scores of them.
     """
 
     student: Scored = "scores"
@@ -50,13 +53,17 @@ class ListwiseSoftmax:
     temperature: float = 1.0
     teacher: bool = True
     """Whether the data's scores are the target; false takes the positive alone."""
+    in_batch: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a temperature that is not above zero."""
+        """Refuse a temperature that is not above zero, and a teacher of the other rows' candidates."""
         positive(temperature=self.temperature)
+        if self.in_batch and self.teacher:
+            raise BadInput("in_batch needs teacher = false: a teacher's scores are of a row's own candidates alone.")
 
     def __call__(self, student: Student, batch: Batch) -> Tensor:
         """The mean over rows."""
+        batch = with_others(batch) if self.in_batch else batch
         found = scores_by_student(student, batch, self.student, self.similarity)
         if not self.teacher:
             return torch.stack([-log_softmax(row / self.temperature, dim=0)[0] for row in found]).mean()

@@ -52,7 +52,7 @@ class MarginMSE:
     A bi-encoder is scored by `similarity` (the paper's is the dot product), any other student by its own scores.
     """
 
-    student: Scored = "vectors"
+    student: Scored = "auto"
     similarity: Similarity = "dot"
 
     def __call__(self, student: Student, batch: Batch) -> Tensor:

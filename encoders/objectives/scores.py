@@ -7,17 +7,22 @@ import torch
 from torch import Tensor
 
 from retr.encoders.objectives.similarity import Similarity, row_by_row
-from retr.encoders.trainable.student import Student
+from retr.encoders.trainable.student import ScoresOnly, Student
 from retr.encoders.training.batches import Batch
 
-Scored = Literal["vectors", "scores"]
-"""Whether a student is asked for vectors (bi) or for scores (cross, uni, poly)."""
+Scored = Literal["auto", "vectors", "scores"]
+"""Whether a student is asked for vectors (bi) or for scores (cross, uni, poly); auto: for vectors if it has them."""
+
+
+def gives_scores(student: Student, how: Scored) -> bool:
+    """Whether its scores are what it is asked for."""
+    return how == "scores" or (how == "auto" and isinstance(student, ScoresOnly))
 
 
 def scores_by_student(student: Student, batch: Batch, how: Scored, similarity: Similarity) -> list[Tensor]:
     """For each row float [positive and its negatives]."""
     candidates = batch.candidates
-    if how == "scores":
+    if gives_scores(student, how):
         return student.score(batch.queries, candidates)
     widths = [len(texts) for texts in candidates]
     rows = [row for row, width in enumerate(widths) for _ in range(width)]

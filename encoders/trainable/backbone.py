@@ -24,12 +24,16 @@ Attention = Literal["auto", "sdpa", "eager"]
 
 @dataclass(frozen=True, slots=True)
 class BackboneSettings:
-    """How a model's folder is opened. 0 stands for what the folder says: its length, and all of its layers."""
+    """How a model's folder is opened. 0 stands for what the folder says: its length, and all of its layers.
+
+    `dropout` replaces every one that the model's config has; without it they are as the folder says.
+    """
 
     attention: Attention = "auto"
     device: str = "cpu"
     max_tokens: int = 0
     layers: int = 0
+    dropout: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -38,6 +42,8 @@ class BackboneSettings:
         for name in ("max_tokens", "layers"):
             if getattr(self, name) < 0:
                 raise BadInput(f"{name} is {getattr(self, name)}; give at least 1, or 0 for what the folder says.")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise BadInput(f"dropout is {self.dropout}; give a number from 0 to below 1.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,6 +194,9 @@ def _config(folder: Path, settings: BackboneSettings, classifier: bool) -> Any:
         config.num_hidden_layers = settings.layers
         if getattr(config, "layer_types", None):
             config.layer_types = config.layer_types[: settings.layers]
+    for name in [name for name in config.to_dict() if name.endswith(("dropout", "dropout_prob"))]:
+        if settings.dropout is not None:
+            setattr(config, name, settings.dropout)
     return config
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -11,9 +11,19 @@ from retr.encoders.reading.tokenizing import tokenize
 from retr.encoders.trainable.backbone import Backbone, BackboneSettings, open_backbone
 from retr.encoders.trainable.canary import prove_padding
 from retr.encoders.trainable.rows import in_passes
-from retr.encoders.trainable.sentence_folder import write_lengths
+from retr.encoders.trainable.sentence_folder import write_lengths, write_record
 from retr.encoders.trainable.student import ScoresOnly, check_groups
 from retr.retrieval.errors import BadInput
+
+
+@dataclass(frozen=True, slots=True)
+class CrossSettings:
+    """What is to be other than the folder says; an empty text stands for what it says.
+
+    `pointwise` is one logit a pair of query and candidate.
+    """
+
+    head: Literal["", "pointwise"] = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,11 +67,14 @@ class CrossStudent(ScoresOnly):
         """Write a folder that transformers, sentence-transformers' CrossEncoder and `load_scorer` open."""
         self.backbone.save(folder)
         write_lengths(folder, self.backbone.max_tokens, lowercase=self.backbone.lowercase)
+        write_record(folder, {"cross": {"kind": "cross", "head": "pointwise"}})
 
 
-def open_cross(folder: Path, settings: BackboneSettings | None = None) -> CrossStudent:
+def open_cross(
+    folder: Path, settings: CrossSettings | None = None, running: BackboneSettings | None = None
+) -> CrossStudent:
     """The student of a classifier's folder of one label, or of an encoder's, whose head then begins at random."""
-    backbone = open_backbone(folder, settings, classifier=True)
+    backbone = open_backbone(folder, running, classifier=True)
     labels = int(backbone.model.config.num_labels)
     if labels != 1:
         raise BadInput(f"{folder} is a classifier of {labels} labels; a scorer has one. Give another folder.")

@@ -111,8 +111,7 @@ def write_sentence_folder(folder: Path, about: SentenceSettings, layers: Sequenc
         _write(place / "config.json", {**sizes, "activation_function": size.activation})
         weights = {f"linear.{name}": value.detach().cpu().contiguous() for name, value in layer.state_dict().items()}
         save_file(weights, str(place / "model.safetensors"))
-    if about.matryoshka:
-        write_record(folder, {"bi": {"matryoshka": list(about.matryoshka)}})
+    write_record(folder, {"bi": {"kind": "bi", "matryoshka": list(about.matryoshka)}})
 
 
 def write_lengths(folder: Path, max_tokens: int, *, lowercase: bool) -> None:

@@ -7,6 +7,26 @@ from typing import Any
 
 RECORD = "retr.json"
 
+USES = {
+    "bi": (
+        "A bi-encoder: one vector a text, for queries and documents.",
+        "retr index DOCUMENTS --encoder bi={0}",
+    ),
+    "cross": (
+        "A cross-encoder: it reads a query together with each document, and reranks what a search found.",
+        "retr search QUERY --rerank cross={0}",
+    ),
+    "uni": (
+        "A Uni-Encoder: it reads a query with all of its candidates at once, and reranks what a search found.",
+        "retr search QUERY --rerank uni={0}",
+    ),
+    "poly": (
+        "A Poly-Encoder: a few vectors a query and one a candidate, and it reranks what a search found.",
+        "retr search QUERY --rerank poly={0}",
+    ),
+}
+"""A kind in words, and the command that uses it."""
+
 
 def write_record(folder: Path, facts: Mapping[str, Any]) -> None:
     """Add the table `training` to the folder's retr.json, and README.md beside it."""
@@ -14,12 +34,18 @@ def write_record(folder: Path, facts: Mapping[str, Any]) -> None:
     tables = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     text = json.dumps({**tables, "training": dict(facts)}, indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(card(facts), encoding="utf-8")
+    kind = next((str(table["kind"]) for table in tables.values() if "kind" in table), "")
+    (folder / "README.md").write_text(card(facts, kind), encoding="utf-8")
 
 
-def card(facts: Mapping[str, Any]) -> str:
-    """README.md of a model folder, in Markdown."""
-    lines = [f"# {facts['name']}", "", f"Trained with retr {facts['versions']['retr']}.", "", "## Measured", ""]
+def card(facts: Mapping[str, Any], kind: str = "") -> str:
+    """README.md of a model folder, in Markdown; how it is used, where its kind is known."""
+    lines = [f"# {facts['name']}", "", f"Trained with retr {facts['versions']['retr']}.", ""]
+    if kind in USES:
+        what, command = USES[kind]
+        lines += [f"{what} With this folder as `{facts['name']}`:", "", "```console"]
+        lines += [f"$ {command.format(facts['name'])}", "```", ""]
+    lines += ["## Measured", ""]
     measured = facts["validation"]
     if measured is None:
         lines += ["Nothing was measured in training. Measure it with `retr eval` before it is used."]

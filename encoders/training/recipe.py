@@ -12,12 +12,19 @@ from retr.retrieval.kinds import resolve
 from retr.retrieval.settings import load_toml, settings_from
 
 if TYPE_CHECKING:
+    from retr.encoders.trainable.student import Student
     from retr.encoders.training.job import TrainingJob
 
 STUDENTS: dict[str, tuple[str, str]] = {
     "bi": ("retr.encoders.trainable.bi:open_bi", "retr.encoders.trainable.bi:BiSettings"),
+    "cross": ("retr.encoders.trainable.cross:open_cross", "retr.encoders.trainable.cross:CrossSettings"),
+    "uni": ("retr.encoders.trainable.uni:open_uni", "retr.encoders.trainable.uni:UniSettings"),
+    "poly": ("retr.encoders.trainable.poly:open_poly", "retr.encoders.trainable.poly:PolySettings"),
 }
-"""A student's kind to what opens its folder and the settings of its `[student]` table."""
+"""A kind to what opens its student, `(folder, settings, running)`, and to the settings of the table `[student]`."""
+
+RUNNING = "retr.encoders.trainable.backbone:BackboneSettings"
+"""The settings of the table `[backbone]`, of every kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,7 @@ class Recipe:
     train: TrainSettings = field(default_factory=TrainSettings)
     validation: Mapping[str, Any] | None = None
     student: Mapping[str, Any] = field(default_factory=dict)
+    backbone: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +62,16 @@ class Plan:
         validation = None
         if recipe.validation is not None:
             validation = settings_from(ValidationSettings, recipe.validation, f"{where}: [validation]")
-        opened, settings = (resolve(name, {}, "student") for name in STUDENTS[recipe.kind])
-        student = opened(recipe.model, settings_from(settings, recipe.student, f"{where}: [student]"))
-        return TrainingJob(student, recipe.data, objective, recipe.train, validation, self.tables)
+        return TrainingJob(self.open_student(), recipe.data, objective, recipe.train, validation, self.tables)
+
+    def open_student(self) -> "Student":
+        """The model, as `[student]` and `[backbone]` want it; what begins at random does so from the run's seed."""
+        recipe = self.recipe
+        opened, settings, running = (resolve(name, {}, "student") for name in (*STUDENTS[recipe.kind], RUNNING))
+        asked = settings_from(settings, recipe.student, f"{self.where}: [student]") if recipe.student else None
+        told = {"seed": recipe.train.seed, **recipe.backbone}
+        student: Student = opened(recipe.model, asked, settings_from(running, told, f"{self.where}: [backbone]"))
+        return student
 
 
 def read_recipe(path: Path, *, out: Path | None = None, seed: int | None = None) -> Plan:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from retr.encoders.objectives.scores import Scored, scores_by_student
+from retr.encoders.objectives.scores import Scored, gives_scores, scores_by_student
 from retr.encoders.objectives.similarity import Similarity, every_pair, row_by_row
 from retr.encoders.trainable.student import Student
 from retr.encoders.training.rows import Rows, RowsSettings
@@ -15,7 +16,8 @@ from retr.retrieval.errors import BadInput
 from retr.retrieval.evaluation.ranking import evaluate, parse_metric
 from retr.retrieval.evaluation.reading.beir import open_beir
 from retr.retrieval.evaluation.similarity import CORRELATIONS, evaluate_similarity
-from retr.retrieval.runs import Qrels, Run
+from retr.retrieval.records import Document
+from retr.retrieval.runs import Qrels, Run, ranked
 
 TEXTS_AT_ONCE = 64
 
@@ -24,22 +26,30 @@ TEXTS_AT_ONCE = 64
 class ValidationSettings:
     """What is measured, of which higher is better; exactly one of `beir` and `rows`.
 
-    `beir` is a folder of corpus, queries and qrels of `split`, ranked by vectors. `rows` are files like those of
-    training: with a label, `metric` is spearman or pearson of the student's scores with it; with negatives, it is a
-    metric of the ranking of each row's positive among them, such as mrr@10.
+    `beir` is a folder of corpus, queries and qrels of `split`: every document is ranked by its vector, or, with `run`,
+    a file of what a first stage found, the first `depth` of each query by the student's scores; a student without
+    vectors needs that. `rows` are files like those of training: with a label, `metric` is spearman or pearson of the
+    student's scores with it; with negatives, it is a metric of the ranking of each row's positive among them, such as
+    mrr@10.
     """
 
     beir: Path | None = None
     split: str = "dev"
+    run: Path | None = None
+    depth: int = 30
     rows: RowsSettings | None = None
     metric: str = "ndcg@10"
-    student: Scored = "vectors"
+    student: Scored = "auto"
     similarity: Similarity = "cosine"
 
     def __post_init__(self) -> None:
         """Refuse both or neither, and a metric that does not fit."""
         if (self.beir is None) == (self.rows is None):
             raise BadInput("Give exactly one of beir, a folder, and rows, a table like that of the training data.")
+        if self.run is not None and self.beir is None:
+            raise BadInput("run is a first stage's and needs beir, the folder of its queries. Name that, or leave it.")
+        if self.depth < 1:
+            raise BadInput(f"depth is {self.depth}; give at least 1.")
         if self.of_pairs != (self.metric in CORRELATIONS):
             known = ", ".join(CORRELATIONS) if self.of_pairs else "such as ndcg@10 or mrr@10"
             raise BadInput(f"metric is {self.metric!r}, which does not fit this validation. Accepted: {known}.")
@@ -59,7 +69,8 @@ Validation = Callable[[Student], float]
 def make_validation(settings: ValidationSettings, folder: Path) -> Validation:
     """Read the data now, so that what is wrong with it is said before training; `folder` holds what is read."""
     if settings.beir is not None:
-        return _Retrieval(settings, settings.beir)
+        kind = _Retrieval if settings.run is None else _Reranking
+        return kind(settings, settings.beir)
     assert settings.rows is not None
     rows = Rows(settings.rows, folder)
     return _Pairs(settings, rows) if settings.of_pairs else _Candidates(settings, rows)
@@ -83,9 +94,7 @@ class _Retrieval:
     def __init__(self, settings: ValidationSettings, folder: Path) -> None:
         self._settings = settings
         self._data = open_beir(folder, settings.split)
-        self._documents = {
-            document.id: f"{document.title} {document.text}".strip() for document in self._data.documents()
-        }
+        self._documents = {document.id: _text(document) for document in self._data.documents()}
 
     def __call__(self, student: Student) -> float:
         documents = _in_parts(student.encode_documents, list(self._documents.values()))
@@ -101,6 +110,30 @@ class _Retrieval:
         return evaluate(Run(run), self._data.qrels, [self._settings.metric]).means[self._settings.metric]
 
 
+class _Reranking:
+    """What a first stage found for each query, in the order of the student's scores."""
+
+    def __init__(self, settings: ValidationSettings, folder: Path) -> None:
+        assert settings.run is not None
+        self._settings, self._data = settings, open_beir(folder, settings.split)
+        found = Run.load(settings.run).scores
+        self._candidates = {query.id: ranked(found.get(query.id, {}))[: settings.depth] for query in self._data.queries}
+        wanted = set(chain.from_iterable(self._candidates.values()))
+        if not wanted:
+            raise BadInput(f"{settings.run} has no query of {folder}, split {settings.split}. Give a run of these.")
+        self._texts = {document.id: _text(document) for document in self._data.documents() if document.id in wanted}
+        if missing := sorted(wanted - self._texts.keys()):
+            raise BadInput(f"{settings.run} found {missing[0]!r}, which {folder} does not hold. Give a run over it.")
+
+    def __call__(self, student: Student) -> float:
+        run: dict[str, dict[str, float]] = {}
+        for query in self._data.queries:
+            ids = self._candidates[query.id]
+            scores = student.score([query.text], [[self._texts[id] for id in ids]])[0].tolist() if ids else []
+            run[query.id] = dict(zip(ids, scores, strict=True))
+        return evaluate(Run(run), self._data.qrels, [self._settings.metric]).means[self._settings.metric]
+
+
 class _Pairs:
     """The scores of pairs beside people's."""
 
@@ -112,7 +145,7 @@ class _Pairs:
         labels: list[float] = []
         for batch in self._rows.every(TEXTS_AT_ONCE):
             labels += batch.labels or ()
-            if self._settings.student == "scores":
+            if gives_scores(student, self._settings.student):
                 scores += torch.cat(student.score(batch.queries, [[text] for text in batch.positives])).tolist()
             else:
                 left, right = student.encode_queries(batch.queries), student.encode_documents(batch.positives)
@@ -133,6 +166,10 @@ class _Candidates:
                 run[str(len(run))] = {f"{at}": score for at, score in enumerate(row.tolist())}
         qrels = Qrels({name: {"0": 1} for name in run})
         return evaluate(Run(run), qrels, [self._settings.metric]).means[self._settings.metric]
+
+
+def _text(document: Document) -> str:
+    return f"{document.title} {document.text}".strip()
 
 
 def _in_parts(encode: Callable[[list[str]], torch.Tensor], texts: list[str]) -> torch.Tensor:

@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from retr.encoders.objectives.in_batch import with_others  # noqa: E402
 from retr.encoders.objectives.listwise import BinaryCrossEntropy, ListwiseSoftmax, divergence  # noqa: E402
 from retr.encoders.objectives.ranking import LambdaLoss  # noqa: E402
 from retr.encoders.training.batches import Batch  # noqa: E402
@@ -46,6 +47,25 @@ def test_listwise_without_a_teacher_is_the_softmax_cross_entropy(given: Any) -> 
 def test_listwise_needs_the_teachers_scores(given: Any) -> None:
     with pytest.raises(BadInput, match="needs a score for each candidate"):
         ListwiseSoftmax()(given(scores=SCORES[:1]), Batch(queries=("a",), positives=("A",), negatives=(("n",),)))
+
+
+def test_in_batch_takes_the_other_rows_positives_but_not_those_of_the_same_query() -> None:
+    batch = Batch(queries=("a", "b", "a", "c"), positives=("A", "B", "A2", "n"), negatives=(("n",), ("m",), (), ("A",)))
+    wide = with_others(batch)
+    assert wide.candidates == (("A", "n", "B"), ("B", "m", "A", "A2", "n"), ("A2", "B", "n"), ("n", "A", "B", "A2"))
+    assert wide.candidate_ids == wide.candidates
+    named = Batch(("a", "b"), ("A", "B"), query_ids=("1", "2"), ids=(("x",), ("x",)))
+    assert with_others(named).candidates == (("A",), ("B",))
+
+
+def test_listwise_in_batch_is_the_softmax_over_every_rows_candidates(given: Any) -> None:
+    batch = Batch(queries=("a", "b"), positives=("A", "B"), negatives=(("n",), ()))
+    scores = [torch.tensor([0.3, -0.2, 0.7]), torch.tensor([0.1, 0.9])]
+    loss = ListwiseSoftmax(teacher=False, in_batch=True)(given(scores=scores), batch)
+    rows = [log(sum(exp(float(score)) for score in row)) - float(row[0]) for row in scores]
+    assert float(loss) == pytest.approx(sum(rows) / 2)
+    with pytest.raises(BadInput, match="in_batch needs teacher = false"):
+        ListwiseSoftmax(in_batch=True)
 
 
 def test_lambdarank_of_two_candidates_by_hand(given: Any) -> None:

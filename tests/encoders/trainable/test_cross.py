@@ -55,7 +55,7 @@ def test_a_classifier_scores_as_it_does_elsewhere(make_cross: MakeFolder, tmp_pa
 @pytest.mark.parametrize("family", ["bert", "roberta", "modernbert", "deberta"])
 def test_an_encoder_gets_one_random_head_from_a_seed(make_folder: MakeFolder, tmp_path: Path, family: str) -> None:
     folder = make_folder(family)
-    one, same, other = (open_cross(folder, BackboneSettings(seed=seed)) for seed in (1, 1, 2))
+    one, same, other = (open_cross(folder, running=BackboneSettings(seed=seed)) for seed in (1, 1, 2))
     one.save(tmp_path)
     np.testing.assert_array_equal(scores(one), scores(same))
     assert np.abs(scores(one) - scores(other)).max() > 1e-3
@@ -64,7 +64,7 @@ def test_an_encoder_gets_one_random_head_from_a_seed(make_folder: MakeFolder, tm
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_a_pair_scores_the_same_in_any_company(make_cross: MakeFolder, attention: Any) -> None:
-    student = open_cross(make_cross("bert"), BackboneSettings(attention=attention))
+    student = open_cross(make_cross("bert"), running=BackboneSettings(attention=attention))
     together = scores(student)
     with torch.no_grad():
         alone = [float(student.score([QUERY], [[text]])[0]) for text in TEXTS]

@@ -14,7 +14,7 @@ load_file = pytest.importorskip("safetensors.torch").load_file
 
 from retr.encoders.objectives.contrastive import InfoNCE  # noqa: E402
 from retr.encoders.training.optimising import optimiser, rate_at  # noqa: E402
-from retr.encoders.training.rows import Rows  # noqa: E402
+from retr.encoders.training.rows import Rows, RowsSettings  # noqa: E402
 from retr.encoders.training.settings import LoraSettings, TrainSettings  # noqa: E402
 from retr.encoders.training.validating import ValidationSettings  # noqa: E402
 from retr.retrieval.errors import BadInput, Mismatch  # noqa: E402
@@ -138,6 +138,31 @@ def test_retrieval_is_measured_and_the_best_weights_are_kept(make_job: Any, lett
     assert measure(make_validation(settings, tmp_path / "held"), student) == measured["best"]
 
 
+def test_a_first_stages_documents_are_put_into_the_students_order(letters: Any, tmp_path: Path) -> None:
+    from retr.encoders.training.validating import make_validation, measure
+    from retr.retrieval.runs import Run
+
+    folder = beir(tmp_path / "beir")
+    found = {f"q{n}": {f"d{n}": 3.0, f"d{n + 1}": 2.0, "d0": 1.0} for n in range(1, 3)}
+    Run(found).save(tmp_path / "run.txt")
+    settings = ValidationSettings(beir=folder, run=tmp_path / "run.txt", depth=2, metric="mrr@10")
+
+    class Second(letters):  # type: ignore[misc]
+        """Scores what is given second above what is given first."""
+
+        def score(self, queries: Any, candidates: Any) -> list[torch.Tensor]:
+            assert [len(texts) for texts in candidates] == [2]
+            return [torch.arange(2.0)]
+
+    assert measure(make_validation(settings, tmp_path / "held"), Second()) == pytest.approx(2 / 4)
+    Run({"q1": {"d9": 1.0}}).save(tmp_path / "other.txt")
+    with pytest.raises(BadInput, match="found 'd9', which"):
+        make_validation(replace(settings, run=tmp_path / "other.txt"), tmp_path / "held")
+    Run({"x": {"d1": 1.0}}).save(tmp_path / "none.txt")
+    with pytest.raises(BadInput, match="has no query of"):
+        make_validation(replace(settings, run=tmp_path / "none.txt"), tmp_path / "held")
+
+
 def test_it_stops_when_it_gets_no_better(make_job: Any, tmp_path: Path) -> None:
     """Steps too small to change an order: the first validation is the best, two more are no better."""
     settings = ValidationSettings(beir=beir(tmp_path / "beir"), metric="mrr@10")
@@ -146,7 +171,6 @@ def test_it_stops_when_it_gets_no_better(make_job: Any, tmp_path: Path) -> None:
 
 
 def test_pairs_and_candidates_are_measured_too(letters: Any, rows: Any, tmp_path: Path) -> None:
-    from retr.encoders.training.rows import RowsSettings
     from retr.encoders.training.validating import make_validation, measure
 
     student = letters(dropout=0.0)
@@ -165,6 +189,8 @@ def test_pairs_and_candidates_are_measured_too(letters: Any, rows: Any, tmp_path
     [
         ({}, "exactly one of beir"),
         ({"beir": Path("x"), "metric": "spearman"}, "does not fit"),
+        ({"run": Path("x"), "rows": RowsSettings("x.jsonl")}, "run is a first stage's"),
+        ({"beir": Path("x"), "depth": 0}, "depth is 0"),
         ({"beir": Path("x"), "metric": "ndgc@10"}, "ndcg"),
     ],
 )
