@@ -2,8 +2,8 @@
 
     python bench/results_page.py [--check]
 
-A result that has something to say about a system holds `findings`: rows of system, model, data, metric, mean, low,
-high, queries and command. The newest file of each name counts. A system without such a row says so.
+A result that has something to say about a system holds `findings` (bench/README.md says how they look); one with a
+title has a section of its own too. The newest file of each name counts. A system without a finding says so.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import results_parts
 from recording import RESULTS, ROOT
 from report import newest
 from results_findings import findings
@@ -40,8 +41,6 @@ ours they say what is possible, and not that one is better than the other, unles
 
 How to run a command of this page again, and what it needs first: [bench/README.md](../bench/README.md). What the
 metrics mean: [evaluation.md](evaluation.md)."""
-WHY = """Each line changes one thing (`python bench/retrieval_why.py`); for BM25, bm25s goes in steps from the page's
-settings to retr's."""
 Row = Mapping[str, Any]
 
 
@@ -82,11 +81,7 @@ def rendered(results: Mapping[str, Row], published: Path = PUBLISHED) -> str:
         reported = [figure for figure in facts["figures"] if figure["system"] == system]
         own = [finding for finding in found if finding["system"] == system]
         parts += [f"## {title}", *section(reported, own)]
-    if "retrieval" in results:
-        parts += retrieval_part(results["retrieval"])
-    if "cross-folder" in results:
-        parts += cross_part(results["cross-folder"])
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *results_parts.parts(results)]) + "\n"
 
 
 def glance(facts: Row, found: Sequence[Row]) -> Table:
@@ -114,8 +109,11 @@ def section(reported: Sequence[Row], own: Sequence[Row]) -> Iterator[str]:
     if not own:
         yield NOT_RUN
         return
+    compared = any(one.get("against") for one in own)
+    columns = ["measured here with", "data", "metric", "value [95%]", "queries", *["difference [95%]"] * compared]
     lines = [[one["model"], one["data"], one["metric"], measured(one), str(one["queries"] or "-")] for one in own]
-    yield Table(["measured here with", "data", "metric", "value [95%]", "queries"], lines).markdown()
+    beside = [[against(one.get("against"))] * compared for one in own]
+    yield Table(columns, [line + last for line, last in zip(lines, beside, strict=True)]).markdown()
     files = ", ".join(f"`bench/results/{name}`" for name in sorted({one["file"] for one in own}))
     commands = "\n".join(together([one["command"] for one in own]))
     yield f"Recorded in {files}. Again:\n\n```text\n{commands}\n```"
@@ -131,34 +129,6 @@ def together(commands: Sequence[str]) -> list[str]:
     return [f"{before}{' '.join(dict.fromkeys(names))} {after}".strip() for (before, after), names in sets.items()]
 
 
-def retrieval_part(result: Row) -> Iterator[str]:
-    """All sets and systems of bench/retrieval.py, and why some figures differ from those of the sets' pages."""
-    every, pages, reasons = (Table.read(table) for table in result["tables"])
-    yield "## Every retrieval set"
-    yield f"![nDCG@10 of each system on each set, with 95% intervals](results/{PLOT.name})"
-    yield every.markdown()
-    yield result["caption"]
-    machine = result["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in sorted(result["versions"]["retr"].items()))
-    yield (
-        f"Recorded in `bench/results/{result['file']}` at commit `{result['commit'][:12]}` (the file has each row's own"
-        f"); {machine['cpu']}, {machine['cores']} cores. Versions: {versions}."
-    )
-    yield "### Beside the figures that the sets' pages state"
-    yield pages.markdown()
-    yield "### Where a figure is more than 0.01 away"
-    yield WHY
-    yield reasons.markdown()
-
-
-def cross_part(result: Row) -> Iterator[str]:
-    """How near the cross-encoder used here is to the file that it was made from."""
-    yield "### The cross-encoder's weights"
-    yield f"They come from {result['source']}, made into a folder by `bench/cross_folder.py`. {result['caption']}"
-    yield Table.read(result["tables"][0]).markdown()
-    yield f"Recorded in `bench/results/{result['file']}` at commit `{result['commit'][:12]}`."
-
-
 def what(one: Row) -> str:
     """Data and metric, and the model."""
     return f"{one['data']}, {one['metric']} ({one['model']})"
@@ -170,9 +140,18 @@ def value(figure: Row) -> str:
 
 
 def measured(finding: Row) -> str:
-    """A mean with its interval, where it has one."""
+    """A mean with its interval and the spread over seeds, where it has them."""
     ends = f" [{finding['low']:.3f}, {finding['high']:.3f}]" if finding.get("low") is not None else ""
-    return f"{number(finding['mean'], 3)}{ends}"
+    seeds = f" ± {finding['sd']:.3f} over {finding['seeds']} seeds" if finding.get("sd") is not None else ""
+    return f"{number(finding['mean'], 3)}{ends}{seeds}"
+
+
+def against(found: Row | None) -> str:
+    """The paired difference to another model, with its interval and p."""
+    if not found:
+        return ""
+    p = "" if found.get("p") is None else f", p {found['p']:.4f}" if found["p"] >= 0.0001 else ", p <0.0001"
+    return f"{found['difference']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]{p}, to {found['model']}"
 
 
 def told_by(figure: Row) -> str:

@@ -67,6 +67,34 @@ def test_measured_and_published_stand_side_by_side(page: Any, published: Path) -
     assert "python bench/x.py" in text
 
 
+def test_seeds_and_a_paired_difference_stand_beside_the_mean(page: Any, published: Path) -> None:
+    beside = {"model": "BM25", "difference": 0.02, "low": 0.01, "high": 0.03, "p": 0.00001}
+    both = [finding(), finding(model="trained", mean=0.27, seeds=3, sd=0.004, against=beside)]
+    lines = page.rendered({"x": {"file": "x.json", "findings": both}}, published).splitlines()
+    trained = next(line for line in lines if line.startswith("| trained"))
+    assert "0.270 [0.200, 0.300] ± 0.004 over 3 seeds" in trained
+    assert "+0.020 [+0.010, +0.030], p <0.0001, to BM25" in trained
+    assert any("difference [95%]" in line for line in lines)
+
+
+def test_a_result_with_a_title_has_a_section_of_its_own(page: Any, published: Path) -> None:
+    machine, versions = {"cpu": "a processor", "cores": 2}, {"retr": {"retr": "1.0"}}
+    where = {"commit": "abc", "file": "x.json"}
+    table = {"columns": ["kind", "R@1"], "rows": [["uni", "0.61"]]}
+    result = {
+        "title": "Choosing replies",
+        "tables": [table],
+        "caption": "Three seeds.",
+        "commit": "abc",
+        "file": "x.json",
+    }
+    text = page.rendered({"x": {**result, **where, "machine": machine, "versions": versions}}, published)
+    section = text[text.index("## Choosing replies") :]
+    assert "| uni  | 0.61 |" in section
+    assert "Three seeds." in section
+    assert "`bench/results/x.json` at commit `abc`; a processor, 2 cores. Versions: retr 1.0." in section
+
+
 def test_a_system_without_a_run_says_so(page: Any, published: Path) -> None:
     text = page.rendered({}, published)
     assert text.count(page.NOT_RUN) == 2
