@@ -1,20 +1,24 @@
-"""Serving, by torch, of scorers that training wrote: what uni and poly share."""
+"""Serving of scorers that training wrote: what uni and poly share. By torch only where nothing else can run them."""
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from retr.encoders.graphs.transformer import BUILDER
 from retr.encoders.on_torch.compute import Compute, Placement
-from retr.encoders.reading.folder import read_json, reading
+from retr.encoders.rankers.opening import Ranker, check_table, is_servable
+from retr.encoders.reading.folder import reading
 from retr.encoders.reading.hashes import hashes
 from retr.encoders.reading.tokenizing import check_list
+from retr.encoders.running.devices import asked_for
 from retr.retrieval.embeddings import Floats
-from retr.retrieval.errors import BadInput, NotFound, missing_package
+from retr.retrieval.errors import NotFound, missing_package
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +28,9 @@ Answer = Callable[[str, Sequence[str]], "torch.Tensor"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedScorer:
-    """A trained model as a `Scorer`: its answer [texts] for a query and its texts, without gradients and dropout."""
+    """A trained model as a `Scorer`: its answer float32 [texts] for a query and its texts."""
 
-    answer: Answer
+    answer: Callable[[str, Sequence[str]], Floats]
     comparable: bool
     identity: Mapping[str, Any]
     about: Mapping[str, Any]
@@ -38,42 +42,69 @@ class TrainedScorer:
 
     def score(self, query: str, texts: Sequence[str]) -> Floats:
         """One float32 a text; where `comparable` is false, scores of this call alone may be compared."""
-        import torch
-
         check_list(texts)
-        if not texts:
-            return np.empty(0, np.float32)
-        with torch.inference_mode():
-            return np.asarray(self.answer(query, texts).float().cpu().numpy(), np.float32)
+        return self.answer(query, texts) if texts else np.empty(0, np.float32)
 
     def describe(self) -> dict[str, Any]:
         """What `retr info` shows: everything that the scores depend on, the name, the runtime."""
         return {**self.about, **self.identity, "comparable": self.comparable, "fingerprint": self.fingerprint}
 
 
-def load_trained(
-    source: str, kind: str, device: str, make: Callable[[Path, Placement], tuple[Answer, bool]]
-) -> TrainedScorer:
-    """The scorer of a folder that training saved, whose retr.json has a table of that kind."""
-    path = Path(source).expanduser()
+@dataclass(frozen=True, slots=True)
+class Makers:
+    """How a kind is opened: without torch, from the folder and its table; and by torch, with `comparable`."""
+
+    kind: str
+    free: Callable[[Path, Mapping[str, Any]], Ranker]
+    by_torch: Callable[[Path, Placement], tuple[Answer, bool]]
+
+
+def load_trained(source: str, device: str, makers: Makers) -> TrainedScorer:
+    """The scorer of a folder that training or `retr export` wrote, whose retr.json has a table of that kind."""
+    path, kind = Path(source).expanduser(), makers.kind
     if not path.is_dir():
         raise NotFound(f"No folder {source!r} of a {kind} scorer. Give the folder that training wrote.")
-    _check_torch(kind)
     with reading(path):
-        told = read_json(path / "retr.json", missing={}).get(kind)
-        if not isinstance(told, dict):
-            raise BadInput(f"{source} is no {kind} scorer: its retr.json has no table {kind!r}. Give a trained folder.")
-        placement = Compute.asked(device).place()
-        answer, comparable = make(path, placement)
-        files = sorted([*path.rglob("*.safetensors"), *path.rglob("tokenizer.json"), *path.rglob("vocab.txt")])
-        identity = {"weights": hashes(path, files), "precision": placement.precision, kind: told}
+        table = check_table(path, kind)
+        usual = asked_for(device).usual
+        return load_folder(path, makers, table) if usual and is_servable(path, kind) else _torch(path, makers, device)
+
+
+def load_folder(path: Path, makers: Makers, table: Mapping[str, Any]) -> TrainedScorer:
+    """The scorer of a folder, without torch; it is tried, so that parts that do not fit are told here."""
+    opened = makers.free(path, table)
+    identity = {
+        "weights": hashes(path, list(opened.files)),
+        "tokenizer": opened.tokenizer,
+        "precision": opened.precision,
+        "builder": BUILDER,
+        makers.kind: table,
+    }
+    about = {"name": path.resolve().name, "source": str(path), "runtime": opened.runtime}
+    opened.score("a", ["b"])
+    settings: Any = opened.score.settings
+    return TrainedScorer(opened.score, getattr(settings, "comparable", True), identity, about)
+
+
+def _torch(path: Path, makers: Makers, device: str) -> TrainedScorer:
+    _check_torch(makers.kind)
+    table, placement = check_table(path, makers.kind), Compute.asked(device).place()
+    answer, comparable = makers.by_torch(path, placement)
+    files = sorted([*path.rglob("*.safetensors"), *path.rglob("tokenizer.json"), *path.rglob("vocab.txt")])
+    identity = {"weights": hashes(path, files), "precision": placement.precision, makers.kind: table}
     about = {"name": path.resolve().name, "source": str(path), "runtime": f"torch on {placement.device}"}
-    return TrainedScorer(answer, comparable, identity, about)
+
+    def score(query: str, texts: Sequence[str]) -> Floats:
+        import torch
+
+        with torch.inference_mode():
+            return np.asarray(answer(query, texts).float().cpu().numpy(), np.float32)
+
+    return TrainedScorer(score, comparable, identity, about)
 
 
 def _check_torch(kind: str) -> None:
-    from importlib.util import find_spec
-
+    """missing_package where torch or transformers is not installed."""
     for package in ("torch", "transformers"):
         if find_spec(package) is None:
-            raise missing_package(package, needed_for=f"The scorer {kind}", extra="train")
+            raise missing_package(package, needed_for=f"The scorer {kind} of this architecture", extra="train")

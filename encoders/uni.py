@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retr.encoders.trained import Answer, TrainedScorer, load_trained
+from retr.encoders.rankers.opening import open_uni_folder
+from retr.encoders.trained import Answer, Makers, TrainedScorer, load_trained
 
 if TYPE_CHECKING:
     from retr.encoders.on_torch.compute import Placement
@@ -12,10 +13,10 @@ if TYPE_CHECKING:
 
 def load(source: str, device: str = "") -> TrainedScorer:
     """The scorer of a folder. With the mask arrow scores are not `comparable`: each depends on the others' texts."""
-    return load_trained(source, "uni", device, _make)
+    return load_trained(source, device, Makers("uni", open_uni_folder, _by_torch))
 
 
-def _make(path: Path, placement: "Placement") -> tuple[Answer, bool]:
+def _by_torch(path: Path, placement: "Placement") -> tuple[Answer, bool]:
     import torch
 
     from retr.encoders.trainable.uni import open_uni

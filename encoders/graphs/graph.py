@@ -1,6 +1,6 @@
 """An ONNX graph in the making: nodes and constants get their names here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +51,15 @@ class Graph:
         self.nodes.append(wire.node(kind, inputs, names, attributes))
         return names
 
-    def model(self, inputs: Sequence[str], output: str, dim: int) -> BuiltModel:
-        """The ONNX file: int64 inputs [texts, tokens], output `last_hidden_state` [texts, tokens, dim]."""
+    def model(
+        self, inputs: Sequence[str], output: str, dim: int, floats: Mapping[str, Sequence[int | str]] | None = None
+    ) -> BuiltModel:
+        """The ONNX file: int64 inputs [texts, tokens], output `last_hidden_state` [texts, tokens, dim].
+
+        `floats` are float32 inputs with their shapes.
+        """
         self.nodes.append(wire.node("Identity", [output], ["last_hidden_state"], {}))
         ids = [wire.value_info(name, wire.INT64, ["texts", "tokens"]) for name in inputs]
+        ids += [wire.value_info(name, wire.FLOAT, shape) for name, shape in (floats or {}).items()]
         states = wire.value_info("last_hidden_state", wire.FLOAT, ["texts", "tokens", dim])
         return BuiltModel(wire.model(self.nodes, self.tensors, ids, [states]), self.outside)

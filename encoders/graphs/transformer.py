@@ -41,6 +41,29 @@ def build(weights: Transformer, *, linears: str, segments: bool) -> BuiltModel:
     return graph.model(["input_ids", *(["token_type_ids"] if segments else [])], x, weights.dim)
 
 
+def build_masked(weights: Transformer, *, linears: str) -> BuiltModel:
+    """The ONNX file of a transformer whose tokens see what a mask lets them, at positions that are told.
+
+    int64 `input_ids`, `position_ids` and, with segments, `token_type_ids`, all [texts, tokens]; float32
+    `attention_bias` [texts, 1, tokens, tokens], added to attention's scores. Not for models with a bias of their own.
+    """
+    graph = Graph()
+    x = graph.add(
+        "Add", _look_up(graph, weights.words), graph.add("Gather", graph.constant(weights.positions), "position_ids")
+    )
+    inputs = ["input_ids", "position_ids"]
+    if weights.types is not None and len(weights.types) > 1:
+        x = graph.add("Add", x, graph.add("Gather", graph.constant(weights.types), "token_type_ids"))
+        inputs.append("token_type_ids")
+    elif weights.types is not None:
+        x = graph.add("Add", x, graph.constant(weights.types[0]))
+    x = _norm(graph, x, weights.norm, weights.epsilon)
+    parts = _Parts(graph, weights, LINEARS[linears], "attention_bias")
+    for layer in weights.layers:
+        x = _feed(parts, _attend(parts, x, layer), layer)
+    return graph.model(inputs, x, weights.dim, {"attention_bias": ["texts", 1, "tokens", "tokens"]})
+
+
 def _embed(graph: Graph, weights: Transformer, segments: bool) -> str:
     positions = weights.positions
     if weights.types is not None and not segments:

@@ -104,6 +104,11 @@ class NativeNetwork:
     _handle: int = field(default=0, repr=False)
     _close: Any = field(default=None, repr=False)  # held here, since modules are emptied before the last objects go
 
+    @property
+    def handle(self) -> int:
+        """The opened model, for other functions of the library; valid while this object lives."""
+        return self._handle
+
     def __call__(self, ids: Ids, segments: Ids) -> Floats:
         """[texts, tokens] twice to [texts, tokens, dim]."""
         texts, tokens = ids.shape

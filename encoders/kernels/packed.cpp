@@ -195,25 +195,46 @@ PUBLIC void *retr_open(const GivenModel *given, const char *kernels) try {
     return nullptr;
 }
 
+// Whether every token, segment and position has a row: 0, 1 or 2 as `retr_run` tells it.
+static int misfit(const retr::Model &model, const retr::Batch &batch) {
+    const int64_t tokens = batch.offsets[batch.texts];
+    for (int64_t token = 0; token < tokens; token++) {
+        if (batch.ids[token] < 0 || batch.ids[token] >= model.words) return 1;
+        const int64_t segment = model.type_rows && batch.segments ? batch.segments[token] : 0;
+        if (segment < 0 || segment >= (model.type_rows ? model.types : 1)) return 1;
+        if (batch.positions && (batch.positions[token] < 0 || batch.positions[token] >= model.positions)) return 2;
+    }
+    return 0;
+}
+
+static int run_batch(Handle &handle, const retr::Batch &batch, float *states) {
+    const int64_t tokens = batch.offsets[batch.texts];
+    auto scratch = handle.borrow(handle.kernels->scratch_bytes(handle.model, tokens, longest_sight(batch)));
+    handle.kernels->run(handle.model, batch, states, scratch->start());
+    handle.give_back(std::move(scratch));
+    return 0;
+}
+
 PUBLIC int retr_run(void *opened, const int64_t *ids, const int64_t *segments, const int64_t *offsets, int64_t texts,
                     float *states) try {
     Handle &handle = *static_cast<Handle *>(opened);
     const retr::Model &model = handle.model;
-    const int64_t tokens = offsets[texts];
-    int64_t longest = 0;
-    for (int64_t text = 0; text < texts; text++) {
-        const int64_t length = offsets[text + 1] - offsets[text];
-        longest = length > longest ? length : longest;
-    }
+    const retr::Batch batch{ids, segments, offsets, texts};
+    const int64_t longest = longest_sight(batch);
     if (longest > model.positions || (model.relative && longest > model.reach + 1)) return 2;
-    for (int64_t token = 0; token < tokens; token++) {
-        if (ids[token] < 0 || ids[token] >= model.words) return 1;
-        if (model.type_rows && segments && (segments[token] < 0 || segments[token] >= model.types)) return 1;
-    }
-    auto scratch = handle.borrow(handle.kernels->scratch_bytes(model, tokens, longest));
-    handle.kernels->run(model, retr::Batch{ids, segments, offsets, texts}, states, scratch->start());
-    handle.give_back(std::move(scratch));
-    return 0;
+    if (const int code = misfit(model, batch)) return code;
+    return run_batch(handle, batch, states);
+} catch (const std::bad_alloc &) {
+    return 3;
+}
+
+PUBLIC int retr_run_rows(void *opened, const GivenRows *given) try {
+    Handle &handle = *static_cast<Handle *>(opened);
+    if (handle.model.relative) return 4;
+    const retr::Batch batch{given->ids,    given->segments, given->offsets,     given->texts,      given->positions,
+                            given->record, given->kept,     given->kept_tokens, given->arrow != 0};
+    if (const int code = misfit(handle.model, batch)) return code;
+    return run_batch(handle, batch, given->states);
 } catch (const std::bad_alloc &) {
     return 3;
 }

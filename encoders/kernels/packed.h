@@ -34,4 +34,15 @@ PUBLIC void *retr_open(const GivenModel *given, const char *kernels);
 PUBLIC int retr_run(void *opened, const int64_t *ids, const int64_t *segments, const int64_t *offsets, int64_t texts,
                     float *states);
 
+// Texts that see more than themselves; see `Batch` in plan.h. Not for models with a bias by relative position.
+struct GivenRows {
+    const int64_t *ids, *segments, *positions, *offsets;
+    int64_t texts, kept_tokens, arrow;
+    const float *kept;
+    float *record, *states;
+};
+
+// As `retr_run`; 2 is a position that the model does not have, 4 a model with a bias by relative position.
+PUBLIC int retr_run_rows(void *opened, const GivenRows *given);
+
 PUBLIC void retr_close(void *opened);

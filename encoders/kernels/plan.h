@@ -1,4 +1,5 @@
-// What a transformer is made of, as every instruction set's code reads it. Plain data: no code here.
+// What a transformer is made of, as every instruction set's code reads it. Plain data; what code there is is static, since
+// the linker would keep one copy for every processor.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -47,11 +48,33 @@ struct Model {
     const Layer *layer = nullptr;          // [layers]
 };
 
-// Texts end to end: `ids` and `segments` [tokens], `offsets` [texts + 1]. `segments` may be null for zeros.
+// Texts end to end: `ids`, `segments` and `positions` [tokens], `offsets` [texts + 1]. `segments` may be null for
+// zeros, `positions` for those of each text alone. A text sees itself, and besides:
+//   with `kept` [layers, kept_tokens, 2 * dim], the keys and values of a context that was run earlier with `record`;
+//   with `arrow`, the first text sees every other, and every other the first.
+// `record` [layers, tokens, 2 * dim] receives the keys and values of this run.
 struct Batch {
     const int64_t *ids = nullptr, *segments = nullptr, *offsets = nullptr;
     int64_t texts = 0;
+    const int64_t *positions = nullptr;
+    float *record = nullptr;
+    const float *kept = nullptr;
+    int64_t kept_tokens = 0;
+    bool arrow = false;
 };
+
+// Tokens of the longest sight: a text and what it sees besides, at most a vector (16 floats) apart.
+static inline int64_t longest_sight(const Batch &batch) {
+    const int64_t first = batch.texts ? batch.offsets[1] : 0, all = batch.offsets[batch.texts];
+    int64_t longest = 0;
+    for (int64_t text = 0; text < batch.texts; text++) {
+        const int64_t own = batch.offsets[text + 1] - batch.offsets[text];
+        const int64_t others = !batch.arrow ? batch.kept_tokens : text ? first : all - first;
+        const int64_t sight = own + (others ? others + 16 : 0);
+        longest = sight > longest ? sight : longest;
+    }
+    return longest;
+}
 
 // One instruction set. `pack_bytes` says how many bytes `pack` writes; `scratch_bytes` how many `run` needs.
 struct Kernels {

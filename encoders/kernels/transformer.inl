@@ -359,6 +359,16 @@ static inline void score_rows(const float *q, size_t stride, const HeadSpace &sp
     }
 }
 
+// What a text sees besides itself: keys with `stride` floats between tokens, and values `dim` floats behind each key.
+struct Others {
+    const float *keys = nullptr;
+    size_t stride = 0;
+    int tokens = 0;
+};
+
+// Where a text's own columns begin, behind those of the others: at a whole vector. Between them lies a gap.
+static inline int own_column(const Others &others) { return round_up(others.tokens, W); }
+
 // Scores to weights that do not sum to one yet; gives one over their sum. What is beyond `tokens` becomes zero.
 // With HALF the weights are written as bfloat16, from the same place on.
 template <bool HALF>
@@ -406,7 +416,7 @@ static inline void mix_rows(const HeadSpace &space, const float (&inverse)[MR], 
 
 template <int R, bool HALF>
 static inline void attend_rows(const Model &model, const float *q, size_t stride, int head, int row, const HeadSpace &space,
-                               int size, int tokens, float *out) {
+                               int size, int tokens, const Others &others, float *out) {
     const int wide = round_up(tokens, PANEL);
 #ifdef HALVES
     if constexpr (HALF) {
@@ -421,16 +431,17 @@ static inline void attend_rows(const Model &model, const float *q, size_t stride
         float *scores = space.scores + size_t(r) * wide;
         if (model.relative)
             for (int j = 0; j < tokens; j++) scores[j] += model.relative[size_t(j - (row + r) + model.reach) * model.heads + head];
+        for (int j = others.tokens; j < own_column(others); j++) scores[j] = -1e30f;
         inverse[r] = soften<HALF>(scores, tokens);
     }
     mix_rows<R, HALF>(space, inverse, size, tokens, wide, out, model.dim);
 }
 
-// The keys of one text as panels: tokens side by side.
-static void lay_keys(const float *keys, size_t stride, int tokens, int size, float *panels) {
+// The keys of one text as panels: tokens side by side, from the column `base` on, which is a multiple of W.
+static void lay_keys(const float *keys, size_t stride, int tokens, int size, int base, float *panels) {
     const float root = 1.0f / __builtin_sqrtf(float(size));
     for (int first = 0; first < tokens; first += W) {
-        float *columns = panels + size_t(first / PANEL) * PANEL * size + first % PANEL;
+        float *columns = panels + size_t((base + first) / PANEL) * PANEL * size + (base + first) % PANEL;
         const int count = tokens - first < W ? tokens - first : W;
         int d = 0;
         for (; d + W <= size; d += W) {
@@ -454,10 +465,10 @@ static void lay_values(const float *values, size_t stride, int tokens, int size,
 
 #ifdef HALVES
 // The same in bfloat16, two inputs of a token together; `size` is a multiple of 2 * W.
-static void lay_half_keys(const float *keys, size_t stride, int tokens, int size, float *panels) {
+static void lay_half_keys(const float *keys, size_t stride, int tokens, int size, int base, float *panels) {
     const float root = 1.0f / __builtin_sqrtf(float(size));
     for (int first = 0; first < tokens; first += W) {
-        float *columns = panels + size_t(first / PANEL) * PANEL * (size / 2) + first % PANEL;
+        float *columns = panels + size_t((base + first) / PANEL) * PANEL * (size / 2) + (base + first) % PANEL;
         const int count = tokens - first < W ? tokens - first : W;
         for (int d = 0; d < size; d += 2 * W) {
             VF rows[W];
@@ -485,21 +496,46 @@ static void lay_half_values(const float *values, size_t stride, int tokens, int 
 }
 #endif
 
+// Keys and values of some tokens from the column `base` on.
+template <bool HALF>
+static void lay(const float *keys, const float *values, size_t stride, int tokens, int size, int base, const HeadSpace &space) {
+#ifdef HALVES
+    if constexpr (HALF) {
+        lay_half_keys(keys, stride, tokens, size, base, space.keys);
+        lay_half_values(values, stride, tokens, size, space.values + size_t(base / 2) * size);
+    }
+#endif
+    if constexpr (!HALF) {
+        lay_keys(keys, stride, tokens, size, base, space.keys);
+        lay_values(values, stride, tokens, size, space.values + size_t(base) * round_up(size, W));
+    }
+}
+
+// The others' columns, and zeros as the gap's values: its weights are zero, but what is not a number would stay so.
+template <bool HALF>
+static void lay_others(const Model &model, const Others &others, int head, int size, const HeadSpace &space) {
+    const float *keys = others.keys + head * size;
+    lay<HALF>(keys, keys + model.dim, others.stride, others.tokens, size, 0, space);
+    const int used = HALF ? (others.tokens + 1) / 2 : others.tokens, all = HALF ? own_column(others) / 2 : own_column(others);
+    const int padded = HALF ? size : round_up(size, W);
+    for (size_t i = size_t(used) * padded; i < size_t(all) * padded; i++) space.values[i] = 0;
+}
+
 // One head over one text: `qkv` [tokens, 3 * dim], `out` [tokens, dim].
 template <bool HALF>
-static void attend(const Model &model, const float *qkv, int tokens, int head, const HeadSpace &space, float *out) {
+static void attend(const Model &model, const float *qkv, int own, int head, const Others &others, const HeadSpace &space,
+                   float *out) {
     const int size = model.dim / model.heads;
     const size_t stride = 3 * size_t(model.dim);
-    const float *keys = qkv + model.dim + head * size, *values = qkv + 2 * model.dim + head * size;
-#ifdef HALVES
-    if constexpr (HALF) lay_half_keys(keys, stride, tokens, size, space.keys), lay_half_values(values, stride, tokens, size, space.values);
-#endif
-    if constexpr (!HALF) lay_keys(keys, stride, tokens, size, space.keys), lay_values(values, stride, tokens, size, space.values);
+    const float *keys = qkv + model.dim + head * size;
+    if (others.tokens) lay_others<HALF>(model, others, head, size, space);
+    lay<HALF>(keys, keys + model.dim, stride, own, size, own_column(others), space);
+    const int tokens = own_column(others) + own;
     const float *q = qkv + head * size;
     float *to = out + head * size;
-    for (int row = 0; row < tokens;) {
-        const int left = tokens - row;
-#define ROW_CASE(N) attend_rows<N, HALF>(model, q + row * stride, stride, head, row, space, size, tokens, to + size_t(row) * model.dim)
+    for (int row = 0; row < own;) {
+        const int left = own - row;
+#define ROW_CASE(N) attend_rows<N, HALF>(model, q + row * stride, stride, head, row, space, size, tokens, others, to + size_t(row) * model.dim)
         if (left >= MR) ROW_CASE(MR), row += MR;
         else if (left >= 4) ROW_CASE(4), row += 4;
         else if (left >= 2) ROW_CASE(2), row += 2;
@@ -556,7 +592,8 @@ static void embed(const Model &model, const Batch &batch, float *x) {
         for (int64_t token = batch.offsets[text]; token < batch.offsets[text + 1]; token++) {
             float *row = x + token * dim;
             const int64_t id = batch.ids[token];
-            const float *place = model.position_rows + (token - batch.offsets[text]) * dim;
+            const int64_t position = batch.positions ? batch.positions[token] : token - batch.offsets[text];
+            const float *place = model.position_rows + position * dim;
             if (model.word_floats)
                 for (int i = 0; i < dim; i++) row[i] = model.word_floats[id * dim + i] + place[i];
             else
@@ -568,18 +605,23 @@ static void embed(const Model &model, const Batch &batch, float *x) {
         }
 }
 
+// What a text of this layer sees besides itself.
+static Others others_of(const Model &model, const Batch &batch, const float *qkv, int layer, int64_t text) {
+    const size_t dim = size_t(model.dim);
+    if (batch.kept) return {batch.kept + size_t(layer) * batch.kept_tokens * 2 * dim, 2 * dim, int(batch.kept_tokens)};
+    if (!batch.arrow) return {};
+    const int64_t context = batch.offsets[1], all = batch.offsets[batch.texts];
+    if (text) return {qkv + dim, 3 * dim, int(context)};
+    return {qkv + context * 3 * dim + dim, 3 * dim, int(all - context)};
+}
+
 static inline bool in_integers(const Linear &a, const Linear &b, const Linear &c) { return a.scale || b.scale || c.scale; }
 
 static void run(const Model &model, const Batch &batch, float *x, void *memory) {
     Scratch space;
     const int64_t tokens = batch.offsets[batch.texts];
-    int64_t longest = 0;
-    for (int64_t text = 0; text < batch.texts; text++) {
-        const int64_t length = batch.offsets[text + 1] - batch.offsets[text];
-        longest = length > longest ? length : longest;
-    }
-    carve(model, tokens, longest, memory, space);
-    void (*attention)(const Model &, const float *, int, int, const HeadSpace &, float *) = attend<false>;
+    carve(model, tokens, longest_sight(batch), memory, space);
+    void (*attention)(const Model &, const float *, int, int, const Others &, const HeadSpace &, float *) = attend<false>;
 #ifdef HALVES
     if (model.half_attention && model.dim / model.heads % (2 * W) == 0) attention = attend<true>;
 #endif
@@ -597,11 +639,16 @@ static void run(const Model &model, const Batch &batch, float *x, void *memory) 
             apply(layer.key, from, dim, space.quantised, rows, to + dim, 3 * dim, NOTHING, model.activation);
             apply(layer.value, from, dim, space.quantised, rows, to + 2 * dim, 3 * dim, NOTHING, model.activation);
         }
+        if (batch.record)
+            for (int64_t token = 0; token < tokens; token++)
+                __builtin_memcpy(batch.record + (l * tokens + token) * 2 * dim, space.qkv + (token * 3 + 1) * dim,
+                                 2 * dim * sizeof(float));
         for (int64_t text = 0; text < batch.texts; text++) {
             const int64_t start = batch.offsets[text];
+            const Others others = others_of(model, batch, space.qkv, l, text);
             for (int head = 0; head < model.heads; head++)
-                attention(model, space.qkv + start * 3 * dim, int(batch.offsets[text + 1] - start), head, space.head,
-                          space.mixed + start * dim);
+                attention(model, space.qkv + start * 3 * dim, int(batch.offsets[text + 1] - start), head, others,
+                          space.head, space.mixed + start * dim);
         }
         for (int64_t first = 0; first < tokens; first += ROWS) {
             const int rows = int(tokens - first < ROWS ? tokens - first : ROWS);

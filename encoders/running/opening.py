@@ -48,7 +48,7 @@ def open_network(path: Path, config: Mapping[str, Any], *, classifier: bool = Fa
         return Opened(found.network, found.files, found.runtime, precision=found.precision)
     record = read_record(path, "cross" if classifier else "bi")
     if record is not None:
-        return _open_exported(path, record, classifier)
+        return open_exported(path, record, classifier)
     files, onnx = weight_files(path), onnx_file(path)
     if files and is_known(config):
         tensors = read_safetensors(files)
@@ -69,7 +69,7 @@ def open_weights(weights: Transformer, classifier: bool) -> tuple[Network, str]:
     return open_transformer(weights, segments=classifier and weights.types is not None)
 
 
-def _open_exported(path: Path, record: Record, classifier: bool) -> Opened:
+def open_exported(path: Path, record: Record, classifier: bool) -> Opened:
     """The network that an export chose and measured. One that torch wrote runs as it is; it reads a mask.
 
     Texts share its runs where the export found that they do not change each other.

@@ -5,45 +5,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from retr.encoders.rankers.cutting import Cutting
+from retr.encoders.rankers.settings import PolySettings as PolySettings
+from retr.encoders.rankers.settings import told_settings
 from retr.encoders.reading.folder import read_json
 from retr.encoders.trainable.backbone import Backbone, BackboneSettings, open_backbone
 from retr.encoders.trainable.canary import prove_padding
-from retr.encoders.trainable.cutting import Cutting
 from retr.encoders.trainable.parts import read_parts, write_parts
 from retr.encoders.trainable.pooling import POOLINGS, kept_tokens
 from retr.encoders.trainable.rows import in_passes
 from retr.encoders.trainable.student import ScoresOnly, check_groups
-from retr.retrieval.errors import BadInput
-from retr.retrieval.settings import settings_from
 
 PARTS = "poly.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class PolySettings:
-    """How a context becomes `codes` vectors: each a mean weighted by a learned code, or the first states themselves.
-
-    `shared` is one encoder for both sides in place of two. A context loses its oldest lines, a candidate its end.
-    """
-
-    codes: int = 64
-    context: Literal["learned", "first"] = "learned"
-    candidate: Literal["mean", "cls"] = "mean"
-    shared: bool = False
-    context_tokens: int = 256
-    candidate_tokens: int = 128
-
-    def __post_init__(self) -> None:
-        for name, known in (("context", ("learned", "first")), ("candidate", ("mean", "cls"))):
-            if getattr(self, name) not in known:
-                raise BadInput(f"{name} is {' or '.join(known)}; got {getattr(self, name)!r}.")
-        for name, least in (("codes", 1), ("context_tokens", 4), ("candidate_tokens", 4)):
-            if getattr(self, name) < least:
-                raise BadInput(f"{name} is {getattr(self, name)}; give at least {least}.")
 
 
 class PolyModule(torch.nn.Module):
@@ -154,8 +130,7 @@ def open_poly(
     running = running or BackboneSettings()
     told = read_json(folder / "retr.json", missing={}).get("poly")
     if told:
-        table = {key: value for key, value in told.items() if key != "kind"}
-        settings = settings or settings_from(PolySettings, table, f"{folder / 'retr.json'}: poly")
+        settings = settings or told_settings(PolySettings, told, folder, "poly")
     contexts = open_backbone(folder / "context" if told else folder, running)
     settings = settings or _fitting(contexts.max_tokens)
     candidates = contexts
@@ -188,12 +163,7 @@ def _codes(settings: PolySettings, dim: int, seed: int) -> torch.Tensor | None:
 def _check(settings: PolySettings, contexts: Backbone) -> None:
     """The model keeps to padding, and has the positions asked for."""
     prove_padding(contexts)
-    longest = contexts.max_tokens
-    for name in ("context_tokens", "candidate_tokens"):
-        if getattr(settings, name) > longest:
-            raise BadInput(
-                f"{name} is {getattr(settings, name)}; {contexts.name} reads {longest} tokens. Give at most that."
-            )
+    settings.check_fits(contexts.max_tokens, contexts.name)
 
 
 def _fitting(longest: int) -> PolySettings:

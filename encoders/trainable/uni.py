@@ -3,50 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from retr.encoders.rankers.cutting import Cutting
+from retr.encoders.rankers.settings import UniSettings as UniSettings
+from retr.encoders.rankers.settings import told_settings
 from retr.encoders.reading.folder import read_json
 from retr.encoders.trainable.backbone import Backbone, BackboneSettings, open_backbone
 from retr.encoders.trainable.cached import Context, read_context
 from retr.encoders.trainable.canary import prove_masks
-from retr.encoders.trainable.cutting import Cutting
 from retr.encoders.trainable.masks import PADDING, lay_out, lay_out_after
 from retr.encoders.trainable.parts import read_parts, write_parts
 from retr.encoders.trainable.rows import in_passes, padded
 from retr.encoders.trainable.student import ScoresOnly, check_groups
 from retr.retrieval.errors import BadInput
-from retr.retrieval.settings import settings_from
 
 PARTS = "uni.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class UniSettings:
-    """Who sees whom, and how long texts may be.
-
-    `arrow` is the published mask: a candidate's score depends on the others of its call. With `one_way` it does not,
-    and a context can be read once. A context loses its oldest lines, a candidate its end.
-    """
-
-    mask: Literal["arrow", "one_way"] = "one_way"
-    positions: Literal["shared", "unique"] = "shared"
-    context_tokens: int = 256
-    candidate_tokens: int = 128
-
-    def __post_init__(self) -> None:
-        for name, known in (("mask", ("arrow", "one_way")), ("positions", ("shared", "unique"))):
-            if getattr(self, name) not in known:
-                raise BadInput(f"{name} is {' or '.join(known)}; got {getattr(self, name)!r}.")
-        for name in ("context_tokens", "candidate_tokens"):
-            if getattr(self, name) < 4:
-                raise BadInput(f"{name} is {getattr(self, name)}; give at least 4, special tokens being among them.")
-
-    @property
-    def comparable(self) -> bool:
-        """Whether a candidate's score does not depend on the others of its call."""
-        return self.mask == "one_way" and self.positions == "shared"
 
 
 class UniModule(torch.nn.Module):
@@ -143,11 +116,7 @@ class UniStudent(ScoresOnly):
 
     def _check_positions(self, rows: Sequence[Sequence[Sequence[int]]]) -> None:
         longest = max((sum(map(len, row)) for row in rows), default=0)
-        if self.settings.positions == "unique" and longest > self.backbone.longest:
-            raise BadInput(
-                f"A query and its candidates have {longest} tokens; with unique positions {self.backbone.name} reads "
-                f"{self.backbone.longest}. Give fewer candidates, or use shared positions."
-            )
+        self.settings.check_row(longest, self.backbone.longest, self.backbone.name)
 
 
 def open_uni(folder: Path, settings: UniSettings | None = None, running: BackboneSettings | None = None) -> UniStudent:
@@ -158,12 +127,8 @@ def open_uni(folder: Path, settings: UniSettings | None = None, running: Backbon
     running = running or BackboneSettings()
     backbone = prove_masks(open_backbone(folder, running))
     told = read_json(folder / "retr.json", missing={}).get("uni")
-    settings = settings or (_settings(told, folder) if told else _fitting(backbone.longest))
-    if settings.context_tokens + settings.candidate_tokens > backbone.longest:
-        raise BadInput(
-            f"context_tokens {settings.context_tokens} and candidate_tokens {settings.candidate_tokens} are more than "
-            f"the {backbone.longest} positions of {backbone.name}. Give fewer."
-        )
+    settings = settings or (told_settings(UniSettings, told, folder, "uni") if told else _fitting(backbone.longest))
+    settings.check_fits(backbone.longest, backbone.name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(running.seed)
         module = UniModule(backbone.model, backbone.dim)
@@ -171,11 +136,6 @@ def open_uni(folder: Path, settings: UniSettings | None = None, running: Backbon
         read_parts(folder / PARTS, module.head)
     cutting = Cutting.of(backbone.tokenizer, settings.context_tokens, settings.candidate_tokens)
     return UniStudent(module.to(backbone.device), backbone, settings, cutting)
-
-
-def _settings(told: dict[str, object], folder: Path) -> UniSettings:
-    table = {key: value for key, value in told.items() if key not in ("kind", "format")}
-    return settings_from(UniSettings, table, f"{folder / 'retr.json'}: uni")
 
 
 def _fitting(longest: int) -> UniSettings:

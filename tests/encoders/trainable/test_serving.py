@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from retr.encoders import load_scorer  # noqa: E402
-from retr.encoders.poly import Kept  # noqa: E402
+from retr.encoders.rankers.kept import Kept  # noqa: E402
 from retr.encoders.trainable.poly import PolySettings, open_poly  # noqa: E402
 from retr.encoders.trainable.uni import UniSettings, open_uni  # noqa: E402
 from retr.retrieval.errors import BadInput, NotFound  # noqa: E402
