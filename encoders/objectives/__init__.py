@@ -25,6 +25,7 @@ OBJECTIVES: dict[str, str] = {
     "logit-mse": "retr.encoders.objectives.distilling:LogitMSE",
     "mixed-mse": "retr.encoders.objectives.distilling:MixedMSE",
     "lambda": "retr.encoders.objectives.ranking:LambdaLoss",
+    "ranknet": "retr.encoders.objectives.preferences:RankNet",
     "simcse": "retr.encoders.objectives.unsupervised:SimCSE",
     "mirror-bert": "retr.encoders.objectives.unsupervised:MirrorBERT",
 }

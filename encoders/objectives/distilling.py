@@ -21,7 +21,7 @@ class LogitMSE:
     The teacher's scores are raw: what a cross-encoder gives before any sigmoid.
     """
 
-    student: Scored = "scores"
+    student: Scored = "auto"
     similarity: Similarity = "dot"
 
     def __call__(self, student: Student, batch: Batch) -> Tensor:
