@@ -74,6 +74,7 @@ def encode(
     the same command goes on where it stopped; given again over changed sources, it encodes what is new.
     """
     from retr.cli.progress import Progress
+    from retr.cli.sources import checked_sources
     from retr.encoders import DEFAULT_MODEL, load_encoder
     from retr.encoders.bulk.assembling import assemble, check_file
     from retr.encoders.bulk.encoding import encode_records
@@ -86,7 +87,7 @@ def encode(
     settings = _bulk_settings(folder, writing)
     fields = {"text_field": text_field, "id_field": id_field, "title_field": title_field}
     reading = _reading(lines, {**fields, "format": format, "encoding": encoding, "on_error": on_error})
-    chosen = _checked(sources, target, folder)
+    chosen = checked_sources(sources, "encode", target, folder)
     if is_file:
         check_file(target)
     report = ReadReport()
@@ -161,19 +162,6 @@ def _reading(lines: bool, given: dict[str, Any]) -> "ReadSettings":
     if lines and given["format"] is not None:
         raise BadInput(f"--lines and --format {given['format']} do not go together. Leave one of them out.")
     return ReadSettings(**{**given, "format": "lines" if lines else given["format"]}, metadata_fields=())
-
-
-def _checked(sources: list[str] | None, *places: Path) -> list[str]:
-    """The sources; what is written must not lie among them, or the next run would read it."""
-    from retr.retrieval.errors import BadInput
-
-    if not sources:
-        raise BadInput("Nothing to encode. Name files or folders, or - for standard input.")
-    for folder in (Path(source) for source in sources if source != "-" and Path(source).is_dir()):
-        for place in places:
-            if place.resolve().is_relative_to(folder.resolve()):
-                raise BadInput(f"{str(place)!r} lies in the source {str(folder)!r}. Write to a place outside of it.")
-    return sources
 
 
 def _records(sources: list[str], reading: "ReadSettings", report: "ReadReport") -> Iterator["Record"]:

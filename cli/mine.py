@@ -70,7 +70,8 @@ def mine(
     from retr.distill.mining import MiningSettings
     from retr.distill.mining import mine as start
     from retr.distill.mining.plotting import draw
-    from retr.distill.mining.writing import check_out, write
+    from retr.distill.mining.writing import write
+    from retr.distill.rows_file import check_rows_file
     from retr.opening import open
     from retr.retrieval.corpus import read_queries
     from retr.retrieval.plotting import check_plot
@@ -88,7 +89,7 @@ def mine(
         max_score=max_score,
         false_negatives=false_negatives,
     )
-    check_out(out)
+    check_rows_file(out)
     if plot is not None:
         check_plot(plot)
     asked, judged = read_queries(queries), Qrels.load(qrels)

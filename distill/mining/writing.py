@@ -2,18 +2,16 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from retr.distill.mining.margins import Measured
 from retr.distill.mining.mining import Mined, Mining
-from retr.retrieval.errors import BadInput, NotFound
+from retr.distill.rows_file import check_rows_file, new_file
 from retr.retrieval.records import Query
 from retr.retrieval.runs import Qrels
 from retr.retrieval.version import VERSION
@@ -22,32 +20,21 @@ BINS = 60
 DIGITS = 6
 
 
-def check_out(out: Path) -> None:
-    """Whether `write` could write there, said before anything is searched: BadInput or NotFound otherwise."""
-    if out.suffix != ".jsonl":
-        raise BadInput(f"Negatives are written as JSON lines; got {str(out)!r}. Give a name that ends with .jsonl.")
-    if not out.absolute().parent.is_dir():
-        raise NotFound(f"There is no folder {str(out.parent)!r} for {out.name!r} to be in. Make it first.")
-    for path in (out, out.with_suffix(".json")):
-        if path.is_dir():
-            raise BadInput(f"{str(path)!r} is a folder, and a file is to be written there. Give another name.")
-
-
 def write(mining: Mining, out: Path, *, queries: Iterable[Query], qrels: Qrels) -> dict[str, Any]:
     """Write every row to `out`, and what `record` gives to the same name with .json; returns that.
 
     Both are there when all rows are: an older file stays until then. Nothing in them tells the time or the machine, so
     the same inputs give the same bytes.
     """
-    check_out(out)
+    check_rows_file(out)
     digest = hashlib.sha256()
-    with _new_file(out) as file:
+    with new_file(out) as file:
         for row in mining:
             line = _line(row)
             digest.update(line)
             file.write(line)
         about = record(mining, queries=queries, qrels=qrels) | {"sha256": digest.hexdigest()}
-        with _new_file(out.with_suffix(".json")) as beside:
+        with new_file(out.with_suffix(".json")) as beside:
             beside.write(json.dumps(about, ensure_ascii=False, indent=1).encode() + b"\n")
     return about
 
@@ -110,15 +97,3 @@ def _hash(values: Iterable[Any]) -> str:
     for value in values:
         digest.update(json.dumps(value).encode() + b"\n")
     return digest.hexdigest()
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which is `path` once all is written; after an exception there is none, or the older one."""
-    temporary = path.absolute().with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

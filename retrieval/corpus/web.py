@@ -29,12 +29,17 @@ _CHARSET = re.compile(
 
 def read_html(file: SourceFile, settings: ReadSettings) -> Iterator[Document | Problem]:
     """The page as one document. The charset its head declares is honoured where no BOM or --encoding says otherwise."""
-    data = read_whole(file, settings.max_document_bytes * MARKUP_FACTOR)
-    markup, fault = decode(data, settings, _declared(data))
+    markup, fault = page_markup(file, settings)
     if fault:
         yield file.problem(fault, "repaired")
     title, text = page_text(markup)
     yield file_document(file, settings, text, title)
+
+
+def page_markup(file: SourceFile, settings: ReadSettings) -> tuple[str, str]:
+    """The markup, and what is wrong with its encoding."""
+    data = read_whole(file, settings.max_document_bytes * MARKUP_FACTOR)
+    return decode(data, settings, _declared(data))
 
 
 def page_text(markup: str) -> tuple[str, str]:

@@ -752,6 +752,34 @@ MINING = [
 """`retr mine`"""
 
 
+def pairs(*more: str, source: str = "d.jsonl", out: str = "p.jsonl") -> list[str]:
+    return ["pairs", source, "--out", out, *more]
+
+
+short = file("d.jsonl", rows({"id": "a", "text": "One short sentence."}))
+
+PAIRS = [
+    Case("no source", "Nothing to make pairs of", ["pairs", "--out", "p.jsonl"]),
+    Case("no out", "--out FILE.jsonl", ["pairs", "d.jsonl"], short),
+    Case("source not there", "No file or folder 'd.jsonl'", pairs()),
+    Case("no JSON lines", "ends with .jsonl", pairs(out="p.csv"), short),
+    Case("out in no folder", "no folder 'no'", pairs(out="no/p.jsonl"), short),
+    Case("out beside a folder", "is a folder", pairs(), lambda folder: (folder / "p.json").mkdir()),
+    Case("out in the source", "lies in the source", pairs(source=".")),
+    Case("method", "Did you mean 'ict'", pairs("--method", "itc"), short),
+    Case("seed", "seed is -1", pairs("--seed", "-1"), short),
+    Case("no rows", "rows is 0", pairs("--rows", "0"), short),
+    Case("share", "a share from 0 to 1", pairs("--keep-prob", "5"), short),
+    Case("sentences of no length", "max_words is 2", pairs("--max-words", "2"), short),
+    Case("passages too short", "twice min_words", pairs("--passage-words", "5"), short),
+    Case("language", "a code such as en", pairs("--language", "../en"), short),
+    Case("links that are not read", "ict reads no links", pairs("--links-field", "see"), short),
+    Case("bad row", "d.jsonl:1", pairs(), file("d.jsonl", "{]\n")),
+    Case("on error", "on_error is 'stop'", pairs("--on-error", "stop"), short),
+]
+"""`retr pairs`"""
+
+
 def training(more: str = "", data: str = 'files = "t.jsonl"', objective: str = 'name = "infonce"') -> str:
     """A recipe, with a folder that is no model: what is wrong here is said before it is opened."""
     return f'{more}\nmodel = "."\nout = "new"\n[data]\n{data}\n[objective]\n{objective}\n'
