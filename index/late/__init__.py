@@ -1,0 +1,1 @@
+"""Late interaction: one vector a token, kept as codes and compared by MaxSim (Khattab and Zaharia, 2020)."""
