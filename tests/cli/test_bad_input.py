@@ -785,6 +785,7 @@ def training(more: str = "", data: str = 'files = "t.jsonl"', objective: str = '
     return f'{more}\nmodel = "."\nout = "new"\n[data]\n{data}\n[objective]\n{objective}\n'
 
 
+POINTWISE = '[student]\nhead = "pointwise"\naggregate = "wins"\n'
 OF_ROWS = '[validation]\nrun = "run.txt"\nrows = { files = "t.jsonl" }\nmetric = "mrr@10"\n'
 
 
@@ -811,6 +812,7 @@ TRAINING = [
     Case("no model in the folder", "config.json", ["train", "r.toml"], train(training())),
     Case("seed", "seed is -1", ["train", "r.toml", "--seed", "-1"], train(training())),
     Case("setting of a cross", "'head'", ["train", "r.toml"], train(of_kind("cross", "[student]\nheads = 'x'"))),
+    Case("pairwise", "of a pairwise head", ["train", "r.toml"], train(of_kind("cross", POINTWISE))),
     Case("mask of a uni", "mask: expected one of", ["train", "r.toml"], train(of_kind("uni", "[student]\nmask = 'x'"))),
     Case("codes of a poly", "codes is 0", ["train", "r.toml"], train(of_kind("poly", "[student]\ncodes = 0"))),
     Case("dropout", "dropout is 1.5", ["train", "r.toml"], train(of_kind("uni", "[backbone]\ndropout = 1.5"))),

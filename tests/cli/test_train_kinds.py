@@ -39,6 +39,7 @@ rows = {{ files = "rows.jsonl", negatives = "negative" }}
 LISTWISE, IN_BATCH = 'name = "listwise"\nteacher = false', 'name = "listwise"\nteacher = false\nin_batch = true'
 SCORERS = [
     ("cross", "[backbone]\nlayers = 1\ndropout = 0.0", 'name = "bce"'),
+    ("cross", '[student]\nhead = "pairwise"', 'name = "ranknet"'),
     ("uni", '[student]\nmask = "arrow"\ncontext_tokens = 12\ncandidate_tokens = 10', IN_BATCH),
     ("uni", "", LISTWISE),
     ("poly", "[student]\ncodes = 4\ncontext_tokens = 12\ncandidate_tokens = 12", IN_BATCH),
