@@ -10,10 +10,15 @@ MARKERS = "osD^vP"
 GAP = 0.12
 
 
+def legend(row: Row) -> str:
+    """What a system is called beside the plot."""
+    return str(row.get("legend", row["model"]))
+
+
 def height(row: Row, rows: Sequence[Row], sets: Sequence[str]) -> float:
     """A set's marks lie about its line, in the order of its rows."""
-    beside = [one["model"] for one in rows if one["data"] == row["data"]]
-    return sets.index(row["data"]) + GAP * (beside.index(row["model"]) - (len(beside) - 1) / 2)
+    beside = [legend(one) for one in rows if one["data"] == row["data"]]
+    return sets.index(row["data"]) + GAP * (beside.index(legend(row)) - (len(beside) - 1) / 2)
 
 
 def draw(findings: Sequence[Row], path: Path, digest: str) -> None:
@@ -25,11 +30,11 @@ def draw(findings: Sequence[Row], path: Path, digest: str) -> None:
 
     rows = [row for row in findings if row["metric"] == METRIC]
     sets = list(dict.fromkeys(row["data"] for row in rows))
-    systems = list(dict.fromkeys(row["model"] for row in rows))
+    systems = list(dict.fromkeys(legend(row) for row in rows))
     with mpl.rc_context({"svg.hashsalt": "retr", "svg.fonttype": "none", "font.size": 9}):
         figure, axes = pyplot.subplots(figsize=(8, 0.9 + 0.62 * len(sets)), layout="constrained")
         for place, system in enumerate(systems):
-            own = [row for row in rows if row["model"] == system]
+            own = [row for row in rows if legend(row) == system]
             heights = [height(row, rows, sets) for row in own]
             means = [row["mean"] for row in own]
             arms = [[row["mean"] - row["low"] for row in own], [row["high"] - row["mean"] for row in own]]

@@ -16,7 +16,8 @@ from retr.retrieval.evaluation.significance.testing import holm
 MAIN = "ndcg@10"
 SHOWN = (MAIN, "mrr@10", "recall@100")
 LARGEST_UNEXPLAINED = 0.01
-TITLES = {"scifact": "SciFact test", "msmarco-dl19-top100": "TREC DL 2019, reranking"}
+RERANKED = "msmarco-dl19-top100"
+TITLES = {"scifact": "SciFact test", RERANKED: "TREC DL 2019, reranking"}
 """Where the results page calls a set by another name, because papers report on it."""
 
 KINDS = {
@@ -30,6 +31,9 @@ KINDS = {
 }
 """A system to what the results page sorts it under, and calls it."""
 
+MODELS = {(RERANKED, "cross"): "BM25's first 100, reranked by MiniLM-L-12"}
+"""Where a table must say more than the plot's legend does."""
+
 Row = dict[str, Any]
 
 
@@ -39,12 +43,14 @@ def result(measured: Sequence[Mapping[str, Any]], why: Mapping[str, Any], seed: 
     for one in measured:
         by_set.setdefault(one["set"], []).append(one)
     rows = [row for name, found in by_set.items() for row in rows_of(found, why.get(name, {}), seed)]
+    depth = why.get(RERANKED, {}).get("depth")
     return {
         "rows": rows,
         "findings": [finding_of(row) for row in rows],
         "values": {name: values_of(found) for name, found in by_set.items()},
         "tables": [main_table(rows).json(), page_table(rows).json(), why_table(rows).json()],
         "caption": caption(seed),
+        **({"depth": {**depth, "table": depth_table(depth).json()}} if depth else {}),
     }
 
 
@@ -87,8 +93,9 @@ def finding_of(row: Row) -> Row:
     """What the results page shows of a row."""
     system, model = KINDS[row["system"]]
     data = TITLES.get(row["set"], row["set"])
+    named_so = {"model": MODELS.get((row["set"], row["system"]), model), "legend": model}
     asked = {"queries": row["queries"], "command": row["command"]}
-    return {"system": system, "model": model, "data": data, "metric": "nDCG@10", **row["metrics"][MAIN], **asked}
+    return {"system": system, **named_so, "data": data, "metric": "nDCG@10", **row["metrics"][MAIN], **asked}
 
 
 def tests(found: Sequence[Mapping[str, Any]], seed: int) -> Iterator[Pair]:
@@ -158,6 +165,18 @@ def why_table(rows: Sequence[Row]) -> Table:
             mark = " (nearest to the stated figure)" if step is nearest else ""
             lines.append(["", f"{step['step']}{mark}", number(step["value"], 4)])
     return Table(["figure", "experiment", "value"], lines)
+
+
+def depth_table(depth: Mapping[str, Any]) -> Table:
+    """TREC DL 2019 with other candidates: what is among them, the best order, the reranker's order."""
+    columns = ["candidates", "a query", "of the relevant", "best order", "reranked [95%]", "− the first 100 [95%]"]
+    lines = []
+    for row in depth["rows"]:
+        sizes = [number(row["passages"], 0), f"{100 * row['relevant']:.0f}%", number(row["best"], 3)]
+        beside = row["against_100"]
+        less = f"{beside['difference']:+.3f} [{beside['low']:+.3f}, {beside['high']:+.3f}]"
+        lines.append([row["candidates"], *sizes, interval(row), less])
+    return Table(columns, lines)
 
 
 def named(row: Row) -> str:

@@ -3,18 +3,21 @@
     RETR_DATA=… python bench/retrieval_why.py [--sets …] [--cross FOLDER] [--cross-float32 FOLDER]
 
 For BM25, bm25s goes in steps from the page's settings to retr's; where candidates are given, also with the statistics
-of each query's own candidates alone. For the cross-encoder: weights, broken characters, and which candidates it sees.
+of each query's own candidates alone. For the cross-encoder: weights, broken characters, the function of its scores, and
+which candidates it sees (bench/retrieval_depth.py).
 What is found lies in the scratch folder, by set, and `bench/retrieval.py --collect` records it.
 """
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import recording
-from retrieval_sets import SETS, Loaded, data_root, given_run, load_set
-from retrieval_systems import CROSS
+from retrieval_depth import explained, mended
+from retrieval_sets import SETS, Loaded, load_set
+from retrieval_systems import CROSS, Remembering
 from systems import absolute
 
 from retr import load_scorer
@@ -31,7 +34,6 @@ PAGES_K1_B = {"medquad": (1.2, 0.75), "cosqa": (1.2, 0.75)}
 
 OWN_K1_B = (1.2, 0.75)
 DEPTH = 100
-RUNS = ("bm25", "bm25-rm3", "tasb", "splade-pp-ed", "openai-ada2", "repllama")
 
 
 def main() -> None:
@@ -40,20 +42,15 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, metavar="SET")
     parser.add_argument("--cross", type=absolute, default=CROSS)
     parser.add_argument("--cross-float32", type=absolute, default=recording.ROOT / "bench" / "scratch" / "cross")
+    parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--work", type=absolute, default=recording.ROOT / "bench" / "scratch" / "retrieval")
     args = parser.parse_args()
     for name in args.sets or [name for name, one in SETS.items() if one.figures]:
         data = load_set(name)
-        found: dict[str, list[dict[str, Any]]] = {}
-        if not SETS[name].given:
-            found["bm25"] = [{"step": step, **scored(run, data)} for step, run in lexical(name, data)]
-        if name == "msmarco-dl19-top100":
-            found["cross"] = [{"step": step, **scored(run, data)} for step, run in crossed(data, args)]
-        for system, steps in found.items():
-            for step in steps:
-                print(
-                    f"{name} {system}: {step['step']}: nDCG@10 {step['ndcg@10']:.4f}, MAP {step['map']:.4f}", flush=True
-                )
+        found = reranking(data, args) if SETS[name].given else {"bm25": steps_to_retr(name, data)}
+        for system in [system for system in SETS[name].figures if system in found]:
+            for step in found[system]:
+                print(f"{name} {system}: {step['step']}: {scored_as(step)}", flush=True)
         path = args.work / "why" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**found, **recording.commit()}), encoding="utf-8")
@@ -62,6 +59,16 @@ def main() -> None:
 def scored(run: Run, data: Loaded) -> dict[str, float]:
     """The means that pages state."""
     return dict(evaluate(run, data.qrels, ["ndcg@10", "map"]).means)
+
+
+def scored_as(step: Mapping[str, Any]) -> str:
+    """What is printed of a step."""
+    return f"nDCG@10 {step['ndcg@10']:.4f}, MAP {step['map']:.4f}"
+
+
+def steps_to_retr(name: str, data: Loaded) -> list[dict[str, Any]]:
+    """BM25's steps with their figures."""
+    return [{"step": step, **scored(run, data)} for step, run in lexical(name, data)]
 
 
 def lexical(name: str, data: Loaded) -> Iterator[tuple[str, Run]]:
@@ -163,44 +170,33 @@ def scorer_of(texts: Sequence[str], tokens: Tokens, k1: float, b: float) -> Call
     return score
 
 
-def crossed(data: Loaded, args: argparse.Namespace) -> Iterator[tuple[str, Run]]:
-    """The cross-encoder over fewer, the same and other candidates, from other weights, over repaired texts."""
-    fast = load_scorer(f"cross={args.cross}")
-    given = data.candidates
-    for depth in (20, 50, 100):
-        yield f"int8, the first {depth} of BM25", rerank_run(_cut(given, depth), data.queries, data.documents, fast)
+def reranking(data: Loaded, args: argparse.Namespace) -> dict[str, Any]:
+    """The cross-encoder's steps, and what it makes of other candidates."""
+    fast = Remembering(load_scorer(f"cross={args.cross}"))
+    steps = [{"step": step, **scored(run, data)} for step, run in crossed(data, fast, args)]
+    return {"cross": steps, "depth": explained(data, fast, args.seed)}
+
+
+def crossed(data: Loaded, fast: Any, args: argparse.Namespace) -> Iterator[tuple[str, Run]]:
+    """The same candidates with a changed function of the scores, repaired texts, and other weights."""
+    found = rerank_run(data.candidates, data.queries, data.documents, fast)
+    yield "int8, the first 100 of BM25", found
+    yield "int8, scores through a sigmoid in float32", Run({id: squashed(one) for id, one in found.scores.items()})
     repaired = {id: Document(id, mended(document.text)) for id, document in data.documents.items()}
-    yield "int8, broken characters repaired", rerank_run(given, data.queries, repaired, fast)
+    yield "int8, broken characters repaired", rerank_run(data.candidates, data.queries, repaired, fast)
     exact = load_scorer(f"cross={args.cross_float32}")
-    yield "float32 weights, the first 100 of BM25", rerank_run(given, data.queries, data.documents, exact)
-    yield "int8, what any of the six given runs holds", rerank_run(_pool(), data.queries, data.documents, fast)
+    yield "float32 weights, the first 100 of BM25", rerank_run(data.candidates, data.queries, data.documents, exact)
 
 
-def mended(text: str) -> str:
-    """UTF-8 that was once read as Latin-1, put right where that is what happened."""
-    try:
-        return text.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return text
+def squashed(scores: Mapping[str, float]) -> dict[str, float]:
+    """1 / (1 + e^-score), which makes scores equal where float32 ends."""
+    values = 1 / (1 + np.exp(-np.array(list(scores.values()), np.float32)))
+    return dict(zip(scores, values.tolist(), strict=True))
 
 
 def text_of(document: Document) -> str:
     """What every system sees."""
     return f"{document.title} {document.text}".strip()
-
-
-def _cut(run: Run, depth: int) -> Run:
-    return Run({id: {doc: scores[doc] for doc in ranked(scores)[:depth]} for id, scores in run.scores.items()})
-
-
-def _pool() -> Run:
-    """Every passage that some run has for a query."""
-    folder = data_root() / "msmarco-dl19" / "runs"
-    found: dict[str, dict[str, float]] = {}
-    for name in RUNS:
-        for query, scores in given_run(folder / f"{name}.top100.tsv").scores.items():
-            found.setdefault(query, {}).update(dict.fromkeys(scores, 0.0))
-    return Run(found)
 
 
 if __name__ == "__main__":

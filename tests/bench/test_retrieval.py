@@ -95,3 +95,65 @@ def test_a_figure_far_from_the_stated_one_shows_its_experiments() -> None:
     assert page_table(rows).rows[0][3:6] == ["0.3000", "0.3960", "-0.0960"]
     assert [row[2] for row in why_table(rows).rows] == ["0.3960", "0.3000", "0.3900", "0.3000"]
     assert "nearest" in why_table(rows).rows[2][1]
+
+
+def test_a_run_s_scores_give_those_of_passages_that_it_does_not_hold() -> None:
+    from retrieval_lucene import beyond, shares
+
+    texts = {
+        "1": "red fish",
+        "2": "red red stone",
+        "3": "the fish in cold water",
+        "4": "a fish, red as a fish",
+        "5": "sky",
+    }
+    idf = np.array([2.0, 5.0])
+    stated = dict(zip(texts, (shares(["red", "fish"], list(texts.values())) @ idf).tolist(), strict=True))
+    run = {id: stated[id] for id in ("1", "2", "3")}
+    others, found = beyond("The red fish", run, texts)
+    assert found.terms == ("red", "fish")
+    assert others == pytest.approx({"4": stated["4"], "5": 0.0})
+    assert found.residual == pytest.approx(0, abs=1e-9)
+
+
+def test_words_become_lucene_s_terms() -> None:
+    from retrieval_lucene import tokens
+
+    assert tokens("The anthropology of Anna's anthropological rivers") == [
+        "anthropolog",
+        "anna",
+        "anthropolog",
+        "river",
+    ]
+
+
+def test_a_score_beyond_the_list_lies_on_the_line_through_the_logarithm_of_rank() -> None:
+    from retrieval_lucene import score_at
+
+    scores = [20 - 2 * np.log(rank) for rank in range(1, 101)]
+    assert score_at(1000, scores) == pytest.approx(20 - 2 * np.log(1000))
+
+
+def test_a_curve_is_carried_on_as_it_was_made() -> None:
+    from retrieval_depth import DEPTHS, extrapolated
+
+    curve = np.array([[0.8 - 0.5 * depth**-0.5 + shift for shift in (-0.1, 0.0, 0.1)] for depth in DEPTHS])
+    found = extrapolated(curve, 7)
+    assert found["power"] == pytest.approx(0.5)
+    assert found["value"] == pytest.approx(0.8 - 0.5 * 1000**-0.5)
+    assert found["low"] < found["value"] < found["high"]
+
+
+def test_the_best_order_and_the_relevant_share_are_those_of_the_judgements() -> None:
+    from retrieval_depth import row_of
+    from retrieval_sets import Loaded
+
+    from retr.retrieval.runs import Qrels, Run
+
+    grades = {"p": {"a": 3, "b": 2, "c": 1}, "q": {"a": 2}}
+    data = Loaded({}, (), Qrels(grades), Run())
+    row = row_of({"p": ["x", "b"], "q": ["a", "x"]}, {"p": 0.2, "q": 0.6}, {"p": 0.1, "q": 0.6}, data, 7)
+    assert row["relevant"] == pytest.approx(0.75)
+    ideal = 3 + 2 / np.log2(3) + 1 / 2
+    assert row["best"] == pytest.approx((2 / ideal + 1) / 2)
+    assert (row["mean"], row["against_100"]["difference"]) == (pytest.approx(0.4), pytest.approx(0.05))
