@@ -1,4 +1,9 @@
 """Teachers to students: each method of distillation is one file or folder here and one line in the table."""
 
-METHODS: dict[str, str] = {"static": "retr.distill.static.method:METHOD"}
+METHODS: dict[str, str] = {
+    "static": "retr.distill.static.method:METHOD",
+    "margin-mse": "retr.distill.students.methods:MARGIN_MSE",
+    "listwise-kl": "retr.distill.students.methods:LISTWISE_KL",
+    "embedding-mse": "retr.distill.students.methods:EMBEDDING_MSE",
+}
 """A method's name, as a recipe says it, to its `retr.distill.recipe.Method`."""

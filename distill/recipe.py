@@ -17,7 +17,7 @@ Report = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What every method is told. `corpus` is one source or several, each anything that `retr index` reads.
+    """What a method is told that reads documents: `corpus` is one source or several, anything that `retr index` reads.
 
     Paths are taken from the folder in which the command runs. What a method alone knows stands in a table of its name.
     """
@@ -42,17 +42,21 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method of distillation: the class of its settings, and what makes the student and says what came of it."""
+    """A method of distillation: the class of its settings, and what makes the student and says what came of it.
+
+    `recipe` is the class of what stands outside of the method's own table: at least method, out and seed.
+    """
 
     settings: type[Any]
-    run: Callable[[Recipe, Any, Report], Mapping[str, Any]]
+    run: Callable[[Any, Any, Report], Mapping[str, Any]]
+    recipe: type[Any] = Recipe
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A recipe that was read and found sound, with its method and that method's settings."""
 
-    recipe: Recipe
+    recipe: Any
     method: Method
     settings: Any
 
@@ -69,7 +73,7 @@ def read_recipe(path: Path, *, out: Path | None = None, seed: int | None = None)
         raise BadInput(f"{path}: method is missing or no string. Known: {', '.join(METHODS)}.")
     method = _method(path, name)
     settings = settings_from(method.settings, tables.pop(name, {}), f"{path}: [{name}]")
-    recipe = settings_from(Recipe, tables, str(path))
+    recipe = settings_from(method.recipe, tables, str(path))
     recipe = replace(recipe, out=out or recipe.out, seed=recipe.seed if seed is None else seed)
     return Plan(recipe, method, settings)
 

@@ -22,12 +22,14 @@ class Taught:
     """An objective whose batches hold a teacher's labels in the place of the data's own.
 
     `scores` gives one for each candidate, as margin-mse and listwise take them; `label` one for each pair of query and
-    positive, as bce and cosine-mse do. NotFound, in the step in which it is met, for a pair without a label.
+    positive, as bce and cosine-mse do; each is multiplied by `factor`. NotFound, in the step in which it is met, for a
+    pair without a label.
     """
 
     objective: Objective
     labels: Labels
     into: Literal["scores", "label"] = "scores"
+    factor: float = 1.0
 
     def __post_init__(self) -> None:
         if self.labels.facts.what != "scores" or self.labels.width != 1:
@@ -41,9 +43,12 @@ class Taught:
         """The batch with the teacher's labels."""
         ids = ids_of(batch, self.labels.facts)
         if self.into == "label":
-            return replace(batch, labels=tuple(self.labels.values([row[0] for row in ids])[:, 0].tolist()))
-        values = iter(self.labels.values([id for row in ids for id in row])[:, 0].tolist())
+            return replace(batch, labels=tuple(self._values([row[0] for row in ids])))
+        values = iter(self._values([id for row in ids for id in row]))
         return replace(batch, scores=tuple(tuple(next(values) for _ in row) for row in ids))
+
+    def _values(self, ids: Sequence[str]) -> list[float]:
+        return [self.factor * value for value in self.labels.values(ids)[:, 0].tolist()]
 
 
 @dataclass(frozen=True, slots=True)
