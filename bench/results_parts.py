@@ -7,6 +7,7 @@ from tables import Table
 
 WHY = """Each line changes one thing (`python bench/retrieval_why.py`); for BM25, bm25s goes in steps from the page's
 settings to retr's."""
+BELOW = " The reranked list of TREC DL 2019 has a part of its own below."
 PLOT = "results/retrieval.svg"
 RERANKED = "msmarco-dl19-top100"
 SCRIPT = (
@@ -38,7 +39,7 @@ def retrieval(result: Row) -> Iterator[str]:
     yield "### Beside the figures that the sets' pages state"
     yield pages.markdown()
     yield "### Where a figure is more than 0.01 away"
-    yield WHY
+    yield WHY + (BELOW if "depth" in result else "")
     yield reasons.markdown()
     if "depth" in result:
         yield from candidates(result)

@@ -149,7 +149,7 @@ def page_table(rows: Sequence[Row]) -> Table:
 
 
 def why_table(rows: Sequence[Row]) -> Table:
-    """Of the figures that are far from the page's: what each experiment gave, the nearest one marked."""
+    """Of the figures that are far from the page's: what each experiment gave, the nearest marked if it is near."""
     lines = []
     for row in rows:
         page = row.get("page")
@@ -160,11 +160,17 @@ def why_table(rows: Sequence[Row]) -> Table:
             [name, "stated", number(page["value"], 4)],
             ["", "here", number(row["metrics"][page["metric"]]["mean"], 4)],
         ]
-        nearest = min(page["steps"], key=lambda step: abs(step["value"] - page["value"]))
+        nearest = min(page["steps"], key=lambda step: away(step, page))
         for step in page["steps"]:
-            mark = " (nearest to the stated figure)" if step is nearest else ""
+            found = step is nearest and away(step, page) <= LARGEST_UNEXPLAINED
+            mark = " (nearest to the stated figure)" if found else ""
             lines.append(["", f"{step['step']}{mark}", number(step["value"], 4)])
     return Table(["figure", "experiment", "value"], lines)
+
+
+def away(step: Mapping[str, Any], page: Mapping[str, Any]) -> float:
+    """How far from the stated figure an experiment ended."""
+    return float(abs(step["value"] - page["value"]))
 
 
 def depth_table(depth: Mapping[str, Any]) -> Table:

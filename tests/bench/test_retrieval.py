@@ -95,6 +95,8 @@ def test_a_figure_far_from_the_stated_one_shows_its_experiments() -> None:
     assert page_table(rows).rows[0][3:6] == ["0.3000", "0.3960", "-0.0960"]
     assert [row[2] for row in why_table(rows).rows] == ["0.3960", "0.3000", "0.3900", "0.3000"]
     assert "nearest" in why_table(rows).rows[2][1]
+    far = result([measured("bm25", {"a": 0.3, "b": 0.3})], {"cisi": {"bm25": steps[1:]}}, 7)["rows"]
+    assert "nearest" not in why_table(far).rows[2][1]
 
 
 def test_a_run_s_scores_give_those_of_passages_that_it_does_not_hold() -> None:
