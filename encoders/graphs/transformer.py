@@ -30,15 +30,22 @@ class _Parts:
     bias: str  # attention's bias by relative position, or "" for none
 
 
-def build(weights: Transformer, *, linears: str, segments: bool) -> BuiltModel:
-    """The ONNX file of a transformer. `segments`: whether there is an input `token_type_ids` (pairs need one)."""
+def build(weights: Transformer, *, linears: str, segments: bool, top: int = 1) -> BuiltModel:
+    """The ONNX file of a transformer. `segments`: whether there is an input `token_type_ids` (pairs need one).
+
+    The states are those of the last `top` layers side by side, the last layer's at the end.
+    """
     graph = Graph()
     x = _embed(graph, weights, segments)
     bias = "" if weights.relative is None else _relative_bias(graph, weights.relative)
     parts = _Parts(graph, weights, LINEARS[linears], bias)
+    states = []
     for layer in weights.layers:
         x = _feed(parts, _attend(parts, x, layer), layer)
-    return graph.model(["input_ids", *(["token_type_ids"] if segments else [])], x, weights.dim)
+        states.append(x)
+    if top > 1:
+        x = graph.add("Concat", *states[-top:], axis=-1)
+    return graph.model(["input_ids", *(["token_type_ids"] if segments else [])], x, top * weights.dim)
 
 
 def build_masked(weights: Transformer, *, linears: str) -> BuiltModel:
