@@ -16,7 +16,7 @@ from retr.encoders.reading.hashes import hashes
 from retr.encoders.reading.tokenizing import Tokens, check_list, read_tokenizer, token_ids
 from retr.encoders.running.network import Network, PoolingNetwork
 from retr.encoders.running.pipeline import Side
-from retr.encoders.running.pooling import pool, unit
+from retr.encoders.running.pooling import attend, pool, unit
 from retr.encoders.running.session import equal_lengths, on_all_cores
 from retr.retrieval.embeddings import Floats, Vectors
 from retr.retrieval.errors import BadInput, RetrError, unknown
@@ -31,10 +31,14 @@ class Head:
     dense: tuple[Dense, ...] = ()
     normalised: bool = True
     include_prompt: bool = True
+    attention: Floats | None = None
 
     def __call__(self, states: Floats, prompt_tokens: int) -> Floats:
         """[texts, tokens, dim] to [texts, dim of the vectors]."""
-        return self.finish(pool(states, self.poolings, self.left_out(prompt_tokens)))
+        skip = self.left_out(prompt_tokens)
+        if self.attention is not None:
+            return self.finish(attend(states, self.attention, skip))
+        return self.finish(pool(states, self.poolings, skip))
 
     def left_out(self, prompt_tokens: int) -> int:
         """How many of a text's first tokens are not pooled."""
@@ -83,7 +87,7 @@ class BiEncoder:
     def encode_tokens(self, tokens: Tokens) -> Vectors:
         """One vector a text, in order."""
         ids = tokens.ids
-        if isinstance(self.network, PoolingNetwork):
+        if isinstance(self.network, PoolingNetwork) and self.head.attention is None:
             pooled = self.network.vectors(ids, self.head.poolings, self.head.left_out(tokens.skip))
             return Vectors(self.head.finish(pooled))
 
@@ -133,10 +137,10 @@ def load_folder(path: Path, name: str = "", device: str = "") -> BiEncoder:
     folder = read_folder(path)
     tokenizer, tokenizer_hash = read_tokenizer(path, folder.max_tokens, lowercase=folder.lowercase)
     opened = open_network(path, folder.config, device=device)
-    head = Head(folder.poolings, folder.dense, folder.normalised, folder.include_prompt)
+    head = Head(folder.poolings, folder.dense, folder.normalised, folder.include_prompt, folder.attention)
     dim = _dim(opened.network, tokenizer, head)
     identity = {
-        "weights": hashes(path, (*opened.files, *folder.dense_files)),
+        "weights": hashes(path, (*opened.files, *folder.head_files)),
         "tokenizer": tokenizer_hash,
         "precision": opened.precision,
         "builder": BUILDER,

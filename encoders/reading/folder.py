@@ -12,12 +12,15 @@ import numpy as np
 
 from retr.encoders.reading.safetensors_file import floats, read_safetensors, weight_files
 from retr.encoders.reading.weights import Linear
-from retr.encoders.running.pooling import POOLINGS
+from retr.encoders.running.pooling import ATTENTION, POOLINGS
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, Damaged, NotFound
 from retr.retrieval.protocols import Similarity
 
 ONNX_FILES = ("onnx/model.onnx", "model.onnx")
+LEARNED = "AttentionPooling"
+"""The module of retr's own, of the type `retr.AttentionPooling`; sentence-transformers has none like it."""
+
 LARGEST_JSON = 64 << 20
 
 LEGACY_POOLINGS = {
@@ -58,13 +61,15 @@ class ModelFolder:
     poolings: tuple[str, ...]
     include_prompt: bool
     dense: tuple[Dense, ...]
-    dense_files: tuple[Path, ...]
+    head_files: tuple[Path, ...]
     normalised: bool
     similarity: Similarity
     query_prompt: str
     document_prompt: str
     max_tokens: int
     lowercase: bool
+    attention: Floats | None = None
+    """What the pooling `attention` weighs states by, [dim]; that pooling then stands alone."""
 
 
 def read_folder(path: Path) -> ModelFolder:
@@ -79,22 +84,26 @@ def read_folder(path: Path) -> ModelFolder:
     modules = modules_of(path)
     pooling: dict[str, Any] = next((read_json(item / "config.json") for kind, item in modules if kind == "Pooling"), {})
     dense_folders = [item for kind, item in modules if kind == "Dense"]
+    learned = next((item for kind, item in modules if kind == LEARNED), None)
+    if learned is not None:
+        pooling = read_json(learned / "config.json")
     similarity = _similarity(path, settings)
     prompts = settings.get("prompts") or {}
     text_settings = read_json(path / "sentence_bert_config.json", missing={})
     return ModelFolder(
         path=path,
         config=config,
-        poolings=_poolings(path, pooling),
+        poolings=_poolings(path, pooling) if learned is None else (ATTENTION,),
         include_prompt=bool(pooling.get("include_prompt", True)),
         dense=tuple(_dense(item) for item in dense_folders),
-        dense_files=tuple(file for item in dense_folders for file in weight_files(item)),
+        head_files=tuple(file for item in (*filter(None, [learned]), *dense_folders) for file in weight_files(item)),
         normalised=similarity == "cosine" or any(kind == "Normalize" for kind, _ in modules),
         similarity=similarity,
         query_prompt=prompts.get("query") or "",
         document_prompt=next((prompts[name] for name in ("document", "passage", "corpus") if prompts.get(name)), ""),
         max_tokens=max_tokens(path, config, text_settings.get("max_seq_length")),
         lowercase=bool(text_settings.get("do_lower_case", False)),
+        attention=None if learned is None else _attention(learned),
     )
 
 
@@ -159,7 +168,8 @@ def modules_of(path: Path) -> list[tuple[str, Path]]:
     try:
         for entry in read_json(path / "modules.json"):
             package, _, kind = str(entry["type"]).rpartition(".")
-            if kind not in known or not package.startswith("sentence_transformers."):
+            ours = package == "retr" and kind == LEARNED
+            if not ours and (kind not in known or not package.startswith("sentence_transformers.")):
                 raise BadInput(f"{path} has a module {entry['type']!r}; accepted are {', '.join(known)}.")
             found.append((kind, inside(path, str(entry["path"]))))
     except (TypeError, KeyError):
@@ -185,6 +195,16 @@ def _similarity(path: Path, settings: Mapping[str, Any]) -> Similarity:
     if name in ("dot", "dot_score"):
         return "dot"
     raise BadInput(f"{path} compares by {name!r}; accepted are cosine and dot.")
+
+
+def _attention(folder: Path) -> Floats:
+    tensors = read_safetensors(weight_files(folder))
+    if "query" not in tensors:
+        raise NotFound(f"{folder} has no model.safetensors with 'query'. Get the folder again.")
+    query = floats(tensors["query"])
+    if query.ndim != 1 or not np.isfinite(query).all():
+        raise Damaged(f"{folder} has a query of the shape {list(query.shape)}, or not finite. Get the folder again.")
+    return query
 
 
 def _dense(folder: Path) -> Dense:

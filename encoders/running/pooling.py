@@ -35,6 +35,21 @@ def _last(states: Floats, skip: int) -> Floats:
     return states[:, -1]
 
 
+ATTENTION = "attention"
+"""The pooling that is learned: `attend`, by a vector of the model's own. It stands alone, not beside others."""
+
+
+def attend(states: Floats, query: Floats, skip: int = 0) -> Floats:
+    """[texts, tokens, dim] to [texts, dim]: the mean weighted by softmax(state . query / sqrt(dim)), query [dim].
+
+    One learned query without projections; a query of zeros is the mean. At least one token is always kept.
+    """
+    kept = states[:, min(skip, states.shape[1] - 1) :]
+    logits = kept @ (query / np.float32(np.sqrt(len(query))))
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(np.einsum("nth,nt->nh", kept, weights) / weights.sum(axis=1, keepdims=True))
+
+
 POOLINGS: dict[str, Callable[[Floats, int], Floats]] = {
     "cls": _cls,
     "max": _max,

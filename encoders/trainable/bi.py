@@ -11,9 +11,10 @@ from torch.nn.functional import normalize
 
 from retr.encoders.reading.folder import ModelFolder, read_folder
 from retr.encoders.reading.tokenizing import check_list, token_ids
+from retr.encoders.running.pooling import ATTENTION
 from retr.encoders.trainable.backbone import Backbone, BackboneSettings, open_backbone
 from retr.encoders.trainable.canary import prove_padding
-from retr.encoders.trainable.pooling import POOLINGS, kept_tokens
+from retr.encoders.trainable.pooling import POOLINGS, AttentionPooling, kept_tokens
 from retr.encoders.trainable.rows import in_passes
 from retr.encoders.trainable.sentence_folder import SentenceSettings, write_sentence_folder
 from retr.retrieval.errors import BadInput, unknown
@@ -30,6 +31,7 @@ ACTIVATIONS: dict[str, type[torch.nn.Module]] = {
 class BiSettings:
     """What is to be other than the folder says. An empty text, 0 and None stand for what it says.
 
+    `pooling` is some of `POOLINGS` joined by +, or `attention` alone, which learns what to look at.
     `projection` adds a linear layer to that many numbers on top; `matryoshka` are shorter dims that the vectors are
     trained to be cut to, largest first, and are only recorded here.
     """
@@ -45,8 +47,8 @@ class BiSettings:
 
     def __post_init__(self) -> None:
         for mode in filter(None, self.pooling.split("+")):
-            if mode not in POOLINGS:
-                raise unknown("pooling", mode, POOLINGS)
+            if mode not in POOLINGS and self.pooling != ATTENTION:
+                raise unknown("pooling", mode, (*POOLINGS, ATTENTION))
         if self.projection < 0:
             raise BadInput(f"projection is {self.projection}; give the numbers of a vector, or 0 for no projection.")
         if self.similarity not in (None, "cosine", "dot"):
@@ -72,15 +74,25 @@ class Dense(torch.nn.Module):
 class BiModule(torch.nn.Module):
     """States to vectors: poolings side by side, dense layers, unit length."""
 
-    def __init__(self, encoder: torch.nn.Module, poolings: Sequence[str], dense: Sequence[Dense]) -> None:
+    def __init__(
+        self,
+        encoder: torch.nn.Module,
+        poolings: Sequence[str],
+        dense: Sequence[Dense],
+        attention: AttentionPooling | None = None,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.poolings = tuple(poolings)
+        self.attention = attention
         self.dense = torch.nn.ModuleList(dense)
 
     def forward(self, states: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """[texts, longest, dim] and bool [texts, longest] to [texts, dim of the vectors], of any length."""
-        vectors = torch.cat([POOLINGS[mode](states, kept) for mode in self.poolings], dim=1)
+        if self.attention is not None:
+            vectors: torch.Tensor = self.attention(states, kept)
+        else:
+            vectors = torch.cat([POOLINGS[mode](states, kept) for mode in self.poolings], dim=1)
         for layer in self.dense:
             vectors = layer(vectors)
         return vectors
@@ -119,9 +131,10 @@ class BiStudent:
         return [part @ query for part, query in zip(parts, self.encode_queries(queries), strict=True)]
 
     def save(self, folder: Path) -> None:
-        """Write a folder that sentence-transformers and `load_encoder` open."""
+        """Write a folder that sentence-transformers and `load_encoder` open; with learned pooling the latter alone."""
         self.backbone.save(folder)
-        write_sentence_folder(folder, self.about, [layer.get_submodule("linear") for layer in self.module.dense])
+        linears = [layer.get_submodule("linear") for layer in self.module.dense]
+        write_sentence_folder(folder, self.about, linears, self.module.attention)
 
     def _encode(self, texts: Sequence[str], prompt: str) -> torch.Tensor:
         check_list(texts)
@@ -155,11 +168,21 @@ def open_bi(folder: Path, settings: BiSettings | None = None, running: BackboneS
     backbone = open_backbone(folder, running)
     prove_padding(backbone)
     about = SentenceSettings.of(told, backbone.max_tokens).changed(settings, backbone.dim)
-    module = BiModule(backbone.model, about.poolings, _dense(told, about, running.seed))
+    attention = _attention(told, backbone.dim) if about.poolings == (ATTENTION,) else None
+    module = BiModule(backbone.model, about.poolings, _dense(told, about, running.seed), attention)
     student = BiStudent(module.to(backbone.device), backbone, about)
     if max(settings.matryoshka, default=0) > student.dim:
         raise BadInput(f"matryoshka is {settings.matryoshka}; the vectors have {student.dim} numbers. Give fewer.")
     return student
+
+
+def _attention(told: ModelFolder, dim: int) -> AttentionPooling:
+    """With the folder's query, or at the mean."""
+    pooling = AttentionPooling(dim)
+    if told.attention is not None:
+        with torch.no_grad():
+            pooling.query.copy_(torch.from_numpy(told.attention.copy()))
+    return pooling
 
 
 def _dense(told: ModelFolder, about: SentenceSettings, seed: int) -> list[Dense]:

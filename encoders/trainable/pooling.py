@@ -52,6 +52,20 @@ POOLINGS: dict[str, Pooling] = {
 """Name, as sentence-transformers writes it, to (states [texts, longest, dim], which are pooled [texts, longest])."""
 
 
+class AttentionPooling(torch.nn.Module):
+    """`running.pooling.attend` with a query that learns; it begins at zero, which is the mean."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.query = torch.nn.Parameter(torch.zeros(dim))
+
+    def forward(self, states: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        """As a `Pooling`."""
+        logits = states @ (self.query / len(self.query) ** 0.5)
+        weights = logits.masked_fill(~kept, torch.finfo(logits.dtype).min).softmax(1)
+        return (states.masked_fill(~kept[:, :, None], 0.0) * weights[:, :, None]).sum(1)
+
+
 def kept_tokens(lengths: list[int], skip: int, device: torch.device) -> torch.Tensor:
     """Bool [texts, longest], true for what is pooled: no padding, and not the first `skip` unless nothing were left."""
     place = torch.arange(max(lengths, default=0), device=device)

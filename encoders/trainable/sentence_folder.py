@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from retr.encoders.reading.folder import LEGACY_POOLINGS, Dense, ModelFolder
+from retr.encoders.reading.folder import LEARNED, LEGACY_POOLINGS, Dense, ModelFolder
+from retr.encoders.running.pooling import ATTENTION
 from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.protocols import Similarity
 
@@ -67,7 +68,7 @@ class SentenceSettings:
         asked: dict[str, Any] = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
         if settings.pooling:
             wanted = settings.pooling.split("+")  # sentence-transformers knows which are wanted, and has its own order
-            asked["poolings"] = tuple(mode for mode in LEGACY_POOLINGS.values() if mode in wanted)
+            asked["poolings"] = tuple(mode for mode in (*LEGACY_POOLINGS.values(), ATTENTION) if mode in wanted)
         found = replace(self, **asked, matryoshka=settings.matryoshka)
         found = replace(found, normalised=found._is_normalised(settings.normalise))
         inputs = found.width(dim)
@@ -88,23 +89,40 @@ class SentenceSettings:
         return self.similarity == "cosine" or (self.normalised if asked is None else asked)
 
 
-def write_sentence_folder(folder: Path, about: SentenceSettings, layers: Sequence[torch.nn.Module]) -> None:
-    """modules.json and the modules' files, in the words that every release of sentence-transformers reads."""
+def write_sentence_folder(
+    folder: Path,
+    about: SentenceSettings,
+    layers: Sequence[torch.nn.Module],
+    attention: torch.nn.Module | None = None,
+) -> None:
+    """modules.json and the modules' files, in the words that every release of sentence-transformers reads.
+
+    Learned pooling is a module that it has not: sentence-transformers then says that it cannot import it.
+    """
     from safetensors.torch import save_file
 
-    kinds = ["Transformer", "Pooling", *("Dense" for _ in layers), *(["Normalize"] if about.normalised else [])]
+    pooling = "Pooling" if attention is None else LEARNED
+    kinds = ["Transformer", pooling, *("Dense" for _ in layers), *(["Normalize"] if about.normalised else [])]
     paths = ["", *(f"{number}_{kind}" for number, kind in enumerate(kinds[1:], start=1))]
     modules = [
-        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        {
+            "idx": number,
+            "name": str(number),
+            "path": path,
+            "type": f"{'retr' if kind == LEARNED else 'sentence_transformers.models'}.{kind}",
+        }
         for number, (kind, path) in enumerate(zip(kinds, paths, strict=True))
     ]
     _write(folder / "modules.json", modules)
     write_lengths(folder, about.max_tokens, lowercase=about.lowercase)
     prompts = {"query": about.query_prompt, "document": about.document_prompt}
     _write(folder / "config_sentence_transformers.json", {"prompts": prompts, "similarity_fn_name": about.similarity})
-    modes = {key: name in about.poolings for key, name in LEGACY_POOLINGS.items()}
+    modes = {key: name in about.poolings for key, name in LEGACY_POOLINGS.items()} if attention is None else {}
     width = {"word_embedding_dimension": _width(folder)}
-    _write(folder / "1_Pooling" / "config.json", {**width, **modes, "include_prompt": about.include_prompt})
+    _write(folder / paths[1] / "config.json", {**width, **modes, "include_prompt": about.include_prompt})
+    if attention is not None:
+        tensors = {name: value.detach().cpu().contiguous() for name, value in attention.state_dict().items()}
+        save_file(tensors, str(folder / paths[1] / "model.safetensors"))
     for number, (size, layer) in enumerate(zip(about.dense, layers, strict=True), start=2):
         place = folder / f"{number}_Dense"
         sizes = {"in_features": size.inputs, "out_features": size.outputs, "bias": True}

@@ -46,12 +46,20 @@ def checkpoint_activations(module: torch.nn.Module) -> None:
 
 
 def add_low_rank(module: torch.nn.Module, settings: LoraSettings) -> None:
-    """Put low-rank updates beside the linear layers, in place; all else is frozen."""
+    """Put low-rank updates beside the linear layers, in place; all else is frozen.
+
+    What stands outside of a transformer, such as a Poly-Encoder's codes or a head, is new and learns in full.
+    """
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ModuleNotFoundError:
         raise missing_package("peft", needed_for="lora", extra="train") from None
-    linears = [name for name, part in module.named_modules() if isinstance(part, torch.nn.Linear)]
+    heads = _outside(module)
+    linears = [
+        name
+        for name, part in module.named_modules()
+        if isinstance(part, torch.nn.Linear) and not any(value is part.weight for value in heads)
+    ]
     chosen = [name for name in linears if name.endswith(settings.targets)] if settings.targets else linears
     if not chosen:
         raise BadInput(f"lora: no linear layer ends in {list(settings.targets)}. There are such as {linears[:3]}.")
@@ -59,6 +67,17 @@ def add_low_rank(module: torch.nn.Module, settings: LoraSettings) -> None:
         r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=chosen
     )
     inject_adapter_in_model(config, module)
+    for value in heads:
+        value.requires_grad_(True)
+
+
+def _outside(module: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """The parameters outside of all of transformers' encoders; none where there is no such encoder."""
+    bodies = [
+        getattr(part, part.base_model_prefix, part) for part in module.modules() if hasattr(part, "base_model_prefix")
+    ]
+    inside = {value for body in bodies for value in body.parameters()}
+    return [value for value in module.parameters() if value not in inside] if bodies else []
 
 
 def merge_low_rank(module: torch.nn.Module) -> None:

@@ -1,6 +1,7 @@
 """The bi-encoder that learns gives what sentence-transformers and retr's own serving give, and learns all of it."""
 
 from collections.abc import Callable
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sentence_transformers")
+save_file = pytest.importorskip("safetensors.torch").save_file
 
 from retr.encoders import load_encoder  # noqa: E402
 from retr.encoders.running.pooling import POOLINGS as ORACLES  # noqa: E402
+from retr.encoders.running.pooling import attend  # noqa: E402
 from retr.encoders.trainable.backbone import BackboneSettings  # noqa: E402
 from retr.encoders.trainable.bi import BiSettings, BiStudent, open_bi, shortened  # noqa: E402
-from retr.encoders.trainable.pooling import POOLINGS, kept_tokens  # noqa: E402
+from retr.encoders.trainable.pooling import POOLINGS, AttentionPooling, kept_tokens  # noqa: E402
 from retr.encoders.trainable.student import Student  # noqa: E402
 from retr.retrieval.errors import BadInput, Mismatch, NotFound  # noqa: E402
 
@@ -66,6 +69,62 @@ def test_what_is_saved_opens_in_sentence_transformers_and_in_serving(
     np.testing.assert_allclose(by_sentence_transformers(tmp_path), expected, atol=1e-5)
     np.testing.assert_allclose(load_encoder(str(tmp_path)).encode_documents(TEXTS).values, expected, atol=1e-5)
     np.testing.assert_allclose(vectors(open_bi(tmp_path)), expected, atol=1e-6)
+
+
+def learned(folder: Path, **settings: Any) -> BiStudent:
+    """A student of learned pooling, whose query is no longer where it begins."""
+    student = open_bi(folder, BiSettings(pooling="attention", **settings))
+    assert student.module.attention is not None
+    with torch.no_grad():
+        student.module.attention.query.copy_(50 * torch.randn(32, generator=torch.Generator().manual_seed(1)))
+    return student
+
+
+@pytest.mark.parametrize("skip", [0, 2, 9])
+def test_learned_pooling_is_that_of_serving_and_begins_as_the_mean(skip: int) -> None:
+    rng = np.random.default_rng(0)
+    states, query = rng.normal(size=(3, 6, 4)).astype(np.float32), rng.normal(size=4).astype(np.float32)
+    lengths = [6, 3, 1]
+    kept = kept_tokens(lengths, skip, torch.device("cpu"))
+    pooling = AttentionPooling(4)
+    mean = pooling(torch.from_numpy(states), kept)
+    torch.testing.assert_close(mean, POOLINGS["mean"](torch.from_numpy(states), kept))
+    pooling.query.data = torch.from_numpy(query)
+    found = pooling(torch.from_numpy(states), kept).detach().numpy()
+    for row, length in enumerate(lengths):
+        seen = states[row, min(skip, length - 1) : length]
+        weights = [exp(sum(a * b for a, b in zip(state, query, strict=True)) / 2) for state in seen]
+        expected = sum(weight * state for weight, state in zip(weights, seen, strict=True)) / sum(weights)
+        np.testing.assert_allclose(found[row], expected, atol=1e-5)
+        np.testing.assert_allclose(attend(states[row : row + 1, :length], query, skip)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("projection", [0, 12])
+def test_learned_pooling_is_saved_and_served(make_folder: MakeFolder, tmp_path: Path, projection: int) -> None:
+    student = learned(make_folder("bert"), projection=projection)
+    student.save(tmp_path)
+    expected = vectors(student)
+    served = load_encoder(str(tmp_path))
+    np.testing.assert_allclose(served.encode_documents(TEXTS).values, expected, atol=1e-5)
+    np.testing.assert_allclose(vectors(open_bi(tmp_path)), expected, atol=1e-6)
+    assert np.abs(vectors(open_bi(make_folder("bert"), BiSettings(projection=projection))) - expected).max() > 1e-2
+    (student.encode_documents(TEXTS) ** 3).sum().backward()
+    assert student.module.attention is not None and student.module.attention.query.grad is not None
+    with pytest.raises(Exception, match="AttentionPooling"):
+        by_sentence_transformers(tmp_path)
+    with pytest.raises(NotFound, match="'attention'"):
+        BiSettings(pooling="attention+mean")
+
+
+def test_a_damaged_query_of_the_pooling_is_one_line(make_folder: MakeFolder, tmp_path: Path) -> None:
+    learned(make_folder("bert")).save(tmp_path)
+    file = tmp_path / "1_AttentionPooling" / "model.safetensors"
+    save_file({"query": torch.zeros(7)}, file)
+    with pytest.raises(BadInput, match="do not fit together"):
+        load_encoder(str(tmp_path))
+    save_file({"other": torch.zeros(32)}, file)
+    with pytest.raises(NotFound, match="'query'"):
+        load_encoder(str(tmp_path))
 
 
 def test_prompts_and_similarity_are_kept(make_folder: MakeFolder, tmp_path: Path) -> None:

@@ -71,6 +71,27 @@ def test_low_rank_trains_little_and_merges_into_the_same_function() -> None:
     )
 
 
+def test_low_rank_leaves_what_is_outside_of_the_transformer_to_learn_in_full() -> None:
+    pytest.importorskip("peft")
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+
+    class Scoring(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = transformers.BertModel(transformers.BertConfig(vocab_size=9, **sizes))
+            self.head, self.codes = torch.nn.Linear(8, 1), torch.nn.Parameter(torch.zeros(2, 8))
+
+    module = Scoring()
+    names = set(module.state_dict())
+    add_low_rank(module, LoraSettings(rank=2))
+    trained = {name for name, value in module.named_parameters() if value.requires_grad}
+    assert {name for name in trained if "lora" not in name} == {"head.weight", "head.bias", "codes"}
+    assert any("query.lora_A" in name for name in trained)
+    merge_low_rank(module)
+    assert set(module.state_dict()) == names
+
+
 def test_low_rank_of_no_layer_is_refused() -> None:
     pytest.importorskip("peft")
     with pytest.raises(BadInput, match=r"no linear layer ends in \['query'\]"):
