@@ -34,14 +34,15 @@ class PolyModule(torch.nn.Module):
     def vectors(self, states: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """The contexts' [texts, codes, dim] of states [texts, longest, dim]; `kept` is false for padding."""
         assert self.codes is not None, "contexts of their first states have no codes"
-        least = torch.finfo(states.dtype).min
-        weights = (self.codes @ states.transpose(1, 2)).masked_fill(~kept[:, None, :], least).softmax(2)
+        logits = self.codes @ states.transpose(1, 2)  # under mixed precision of another type than the states
+        weights = logits.masked_fill(~kept[:, None, :], torch.finfo(logits.dtype).min).softmax(2)
         found: torch.Tensor = weights @ states
         return found
 
     def forward(self, context: torch.Tensor, real: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
         """A context's [codes, dim], bool [codes] for those that are there, and [texts, dim] to scores [texts]."""
-        weights = (candidates @ context.T).masked_fill(~real, torch.finfo(context.dtype).min).softmax(1)
+        logits = candidates @ context.T
+        weights = logits.masked_fill(~real, torch.finfo(logits.dtype).min).softmax(1)
         scores: torch.Tensor = ((weights @ context) * candidates).sum(1)
         return scores
 

@@ -52,6 +52,15 @@ def test_kept_candidates_score_as_those_read_now(make_folder: MakeFolder, contex
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("context", ["learned", "first"])
+def test_under_mixed_precision_padding_still_counts_for_nothing(make_folder: MakeFolder, context: str) -> None:
+    student = open_poly(make_folder("bert"), settings(context=context))
+    expected = scores(student, TEXTS)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = student.score(["sky", QUERY], [TEXTS[:1], TEXTS])[1].float().numpy()
+    np.testing.assert_allclose(found, expected, rtol=0.05, atol=0.05 * float(np.ptp(expected)))
+
+
 def test_one_code_is_softmax_pooling_whatever_the_candidate(make_folder: MakeFolder) -> None:
     student = open_poly(make_folder("bert"), settings(codes=1))
     found = scores(student, TEXTS)
