@@ -117,3 +117,28 @@ def test_every_published_figure_is_of_a_system_and_says_how_it_is_known(page: An
     assert {figure["system"] for figure in facts["figures"]} == set(facts["systems"])
     assert all(figure["evidence"] in page.EVIDENCE for figure in facts["figures"])
     assert all((figure["value"] is None) == (figure["evidence"] == "not read") for figure in facts["figures"])
+
+
+def test_every_system_of_the_library_has_what_is_reported_of_it(page: Any) -> None:
+    facts = json.loads(page.PUBLISHED.read_text(encoding="utf-8"))
+    kinds = {"bi", "cross", "uni", "poly", "filip", "trans-self", "trans-mutual", "dse", "grl", "llm-ql", "mvp"}
+    assert kinds <= {figure["system"] for figure in facts["figures"]}
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert all(f"## {facts['systems'][kind]}\n" in text for kind in kinds)
+
+
+def test_every_recorded_finding_is_whole(page: Any) -> None:
+    systems = json.loads(page.PUBLISHED.read_text(encoding="utf-8"))["systems"]
+    results = page.newest_of_all()
+    for finding in page.findings(results):
+        place = (finding["file"], finding["model"], finding["data"], finding["metric"])
+        assert finding["system"] in systems, place
+        assert finding.get("low") is None or finding["low"] <= finding["mean"] <= finding["high"], place
+        assert finding["queries"] is None or finding["queries"] > 0, place
+        assert (finding.get("sd") is None) == (finding.get("seeds") is None), place
+        assert finding["command"].startswith("python bench/"), place
+        assert " /" not in finding["command"], place
+    places = [(one["system"], one["model"], one["data"], one["metric"]) for one in page.findings(results)]
+    assert len(places) == len(set(places))
+    told = [result for result in results.values() if result.get("findings")]
+    assert all({"machine", "versions", "commit", "when"} <= result.keys() for result in told)
