@@ -11,8 +11,13 @@ if TYPE_CHECKING:
     from retr.encoders.exporting.process import Exported
     from retr.encoders.exporting.settings import ExportSettings
 
-EXPORTERS = {"bi": "retr.encoders.exporting.bi:open_source", "cross": "retr.encoders.exporting.cross:open_source"}
-"""Kind to a callable `(folder, name, texts) -> Subject`."""
+EXPORTERS = {
+    "bi": "retr.encoders.exporting.bi:open_source",
+    "cross": "retr.encoders.exporting.cross:open_source",
+    "uni": "retr.encoders.exporting.uni:open_source",
+    "poly": "retr.encoders.exporting.poly:open_source",
+}
+"""Kind to a callable `(folder, name, texts) -> Exportable`."""
 
 __all__ = ["EXPORTERS", "export"]
 
@@ -25,7 +30,7 @@ def export(
     texts: str | Path | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> "Exported":
-    """Export `KIND=SOURCE` (or a folder or hub name, of the kind `bi`) into the folder `out`.
+    """Export `KIND=SOURCE` into the folder `out`; or a folder, which tells its kind, or a hub name, of the kind `bi`.
 
     `texts`: documents like those that will be encoded, on which the choice and the comparison are made.
     """
@@ -35,7 +40,7 @@ def export(
     from retr.encoders.exporting.texts import built_in, read_texts
     from retr.encoders.reading.folder import reading
 
-    parsed, settings, out = Spec.parse(spec, default_kind="bi"), settings or ExportSettings(), Path(out).expanduser()
+    parsed, settings, out = _parse(spec), settings or ExportSettings(), Path(out).expanduser()
     if parsed.kind not in EXPORTERS:
         raise unknown("kind of model to export", parsed.kind, EXPORTERS)
     folder, name = _source(parsed)
@@ -44,6 +49,16 @@ def export(
     with reading(folder):
         subject = resolve(parsed.kind, EXPORTERS, "kind of model to export")(folder, name, chosen)
     return export_subject(subject, out, settings, report)
+
+
+def _parse(spec: str) -> Spec:
+    """The spec with its kind; a folder for which none is written tells what retr trained it as."""
+    from retr.encoders.reading.kinds import kind_of
+
+    parsed = Spec.parse(spec, default_kind="bi")
+    if "=" in spec or not Path(parsed.source).expanduser().is_dir():
+        return parsed
+    return Spec(kind_of(parsed.source, EXPORTERS, "bi"), parsed.source)
 
 
 def _source(spec: Spec) -> tuple[Path, str]:

@@ -10,6 +10,7 @@ import numpy as np
 from retr.encoders.bi import BiEncoder, load_folder
 from retr.encoders.exporting.comparing import compare_vectors
 from retr.encoders.exporting.layout import write_modules
+from retr.encoders.exporting.single import OneNetwork
 from retr.encoders.exporting.texts import Texts
 from retr.encoders.reading.folder import read_folder
 from retr.encoders.running.network import Network
@@ -74,6 +75,6 @@ class BiSubject:
         write_modules(read_folder(self.folder), out)
 
 
-def open_source(folder: Path, name: str, texts: Texts) -> BiSubject:
+def open_source(folder: Path, name: str, texts: Texts) -> OneNetwork:
     """The model of a folder, as its original runs here."""
-    return BiSubject(load_folder(folder, name), folder, texts)
+    return OneNetwork(BiSubject(load_folder(folder, name), folder, texts))

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from retr.encoders.exporting import rewriting
 from retr.encoders.exporting.named import LARGEST_INSIDE
-from retr.encoders.exporting.subject import Subject
 from retr.encoders.reading.folder import read_json
 from retr.encoders.reading.record import Precision
 from retr.encoders.running.network import KNOWN_INPUTS, LOGITS, STATES, Network
@@ -59,19 +58,19 @@ REWRITES: dict[Precision, Callable[[Any, Collection[str]], Any]] = {
 }
 
 
-def trace(subject: Subject, workspace: Path) -> FromGraph:
-    """The model of the subject's folder as an ONNX graph: no code from the folder is run, weights are safetensors."""
+def trace(folder: Path, classifier: bool, workspace: Path) -> FromGraph:
+    """The model of a folder as an ONNX graph: no code from the folder is run, weights are safetensors."""
     import onnx
 
-    model, names = _load(subject)
+    model, names = _load(folder, classifier)
     path = workspace / "traced.onnx"
     with _quietly():
         try:
-            _export(model, names, subject.classifier, path)
+            _export(model, names, classifier, path)
         except Exception as error:  # torch's exporter raises many kinds
             reason = " ".join(str(error).split())[:300]
             raise RetrError(
-                f"torch cannot write {subject.folder} as ONNX ({type(error).__name__}: {reason}). Use the folder as it "
+                f"torch cannot write {folder} as ONNX ({type(error).__name__}: {reason}). Use the folder as it "
                 "is: retr runs it by torch."
             ) from None
     graph = onnx.load(str(path))
@@ -80,21 +79,21 @@ def trace(subject: Subject, workspace: Path) -> FromGraph:
     return FromGraph(rewriting.without_traces(graph))
 
 
-def _load(subject: Subject) -> tuple[Any, list[str]]:
+def _load(folder: Path, classifier: bool) -> tuple[Any, list[str]]:
     """The model in float32, and the inputs that it and its tokenizer know."""
     from transformers import AutoModel, AutoModelForSequenceClassification
 
-    loader = AutoModelForSequenceClassification if subject.classifier else AutoModel
+    loader = AutoModelForSequenceClassification if classifier else AutoModel
     with _quietly():
         model = loader.from_pretrained(
-            str(subject.folder),
+            str(folder),
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation="eager",
         )
     known = inspect.signature(model.eval().float().forward).parameters
-    settings = read_json(subject.folder / "tokenizer_config.json", missing={})
+    settings = read_json(folder / "tokenizer_config.json", missing={})
     wanted = settings.get("model_input_names") or KNOWN_INPUTS[:2]
     names = [name for name in KNOWN_INPUTS if name in known and (name in wanted or name in KNOWN_INPUTS[:2])]
     return model, names

@@ -10,6 +10,7 @@ import numpy as np
 
 from retr.encoders.cross import CrossEncoder, load_folder
 from retr.encoders.exporting.comparing import compare_scores
+from retr.encoders.exporting.single import OneNetwork
 from retr.encoders.exporting.texts import Texts
 from retr.encoders.reading.folder import read_json
 from retr.encoders.running.network import Network
@@ -84,6 +85,6 @@ class CrossSubject:
         return np.concatenate([model.score(query, texts) for query, texts in self.texts.groups()])
 
 
-def open_source(folder: Path, name: str, texts: Texts) -> CrossSubject:
+def open_source(folder: Path, name: str, texts: Texts) -> OneNetwork:
     """The model of a folder, as its original runs here."""
-    return CrossSubject(load_folder(folder, name), folder, texts)
+    return OneNetwork(CrossSubject(load_folder(folder, name), folder, texts))

@@ -2,11 +2,15 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from retr.encoders.reading.folder import LEGACY_POOLINGS, ModelFolder, modules_of, read_json
+from retr.encoders.reading.record import RECORD
 from retr.encoders.reading.safetensors_file import weight_files
+
+LENGTHS = "sentence_bert_config.json"
 
 COPIED = (
     "config.json",
@@ -40,6 +44,14 @@ def copy_model(source: Path, out: Path, *, weights: bool) -> list[Path]:
     return [out / file.name for file in files]
 
 
+def copy_settings(source: Path, out: Path, tables: Mapping[str, Any] | None = None) -> None:
+    """The length and case that texts are read in, where the source tells them, and the tables of a new retr.json."""
+    if (source / LENGTHS).is_file():
+        shutil.copyfile(source / LENGTHS, out / LENGTHS)
+    if tables:
+        _write_json(out / RECORD, dict(tables))
+
+
 def write_modules(folder: ModelFolder, out: Path) -> None:
     """modules.json and the modules' own files, in the words that every release of sentence-transformers reads."""
     kinds = ["Transformer", "Pooling", *("Dense" for _ in folder.dense)]
@@ -54,9 +66,7 @@ def write_modules(folder: ModelFolder, out: Path) -> None:
         for number, kind in enumerate(kinds)
     ]
     _write_json(out / "modules.json", modules)
-    _write_json(
-        out / "sentence_bert_config.json", {"max_seq_length": folder.max_tokens, "do_lower_case": folder.lowercase}
-    )
+    _write_json(out / LENGTHS, {"max_seq_length": folder.max_tokens, "do_lower_case": folder.lowercase})
     _write_json(out / "config_sentence_transformers.json", _prompts(folder))
     width = folder.dense[0].linear.weight.shape[0] if folder.dense else _width(folder)
     pooling = {key: name in folder.poolings for key, name in LEGACY_POOLINGS.items()}
@@ -85,10 +95,10 @@ def _width(folder: ModelFolder) -> int:
     return int(config.get("hidden_size") or config.get("dim") or config.get("d_model") or 0) * len(folder.poolings)
 
 
-def write_card(out: Path, lines: list[str], *, licence: str, name: str, task: str) -> None:
-    """The model card: a head that hubs read, and what was measured."""
+def write_card(out: Path, lines: list[str], *, licence: str, name: str, task: str, library: str) -> None:
+    """The model card: a head that hubs read, and what was measured. `library` is which one loads it."""
     head = ["---", *([f"license: {licence}"] if licence != "not stated" else []), f"pipeline_tag: {task}"]
-    head += ["library_name: sentence-transformers", "tags:", "- onnx", "- retr", "---", ""]
+    head += [f"library_name: {library}", "tags:", "- onnx", "- retr", "---", ""]
     (out / "README.md").write_text("\n".join([*head, f"# {name}", "", *lines, ""]), encoding="utf-8")
 
 

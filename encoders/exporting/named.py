@@ -54,11 +54,15 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The inputs (int64 [texts, tokens]) of a file, its float32 output and the output's shape."""
+    """The inputs (int64 [texts, tokens]) of a file, its float32 output and the output's shape.
+
+    `floats` are float32 inputs with their shapes.
+    """
 
     inputs: tuple[str, ...]
     output: str
     shape: tuple[int | str, ...]
+    floats: tuple[tuple[str, tuple[int | str, ...]], ...] = ()
 
 
 def write(path: Path, graph: Named, ends: Ends, metadata: Mapping[str, str]) -> list[Path]:
@@ -73,6 +77,7 @@ def write(path: Path, graph: Named, ends: Ends, metadata: Mapping[str, str]) -> 
     for name, array in graph.arrays.items():
         body += _tensor(name, array, places.get(name))
     body += [wire.chunk(11, wire.value_info(name, wire.INT64, ["texts", "tokens"])) for name in ends.inputs]
+    body += [wire.chunk(11, wire.value_info(name, wire.FLOAT, shape)) for name, shape in ends.floats]
     body.append(wire.chunk(12, wire.value_info(ends.output, wire.FLOAT, ends.shape)))
     with path.open("wb") as file:
         file.write(wire.number(1, wire.IR_VERSION) + wire.chunk(2, "retr"))

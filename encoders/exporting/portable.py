@@ -4,6 +4,9 @@ Inputs `input_ids`, `attention_mask` and, where the family has segments, `token_
 output `last_hidden_state` [texts, tokens, dim], or `logits` [texts, labels] with a classifier's head. Positions are
 counted by the mask, so that padding on either side changes no token that is not padding. In float16 the norms and the
 softmax stay in float32, where half precision could overflow.
+
+For rows of a context with its candidates, `position_ids` and `attention_bias` (float32 [texts, 1, tokens, tokens],
+added to attention's scores) stand in the place of `attention_mask`.
 """
 
 import json
@@ -23,6 +26,9 @@ from retr.retrieval.embeddings import Floats
 MASKED = -1e9
 """Added to the score of a token that is padding; its share after the softmax is exactly zero."""
 
+BIAS = ("attention_bias", ("texts", 1, "tokens", "tokens"))
+"""The input that says who sees whom, and its shape."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Parts:
@@ -35,22 +41,27 @@ class _Parts:
 
 
 def write_portable(
-    path: Path, weights: Transformer, head: Head | None = None, *, floats: str = "float32"
+    path: Path, weights: Transformer, head: Head | None = None, *, floats: str = "float32", rows: bool = False
 ) -> list[Path]:
-    """Write the file; which files were written. `floats`: float32 or float16, for what is not in int8."""
+    """Write the file; which files were written. `floats`: float32 or float16, for what is not in int8.
+
+    `rows`: of a context with its candidates, see the file's head.
+    """
     graph = Named(floats)
     segments = weights.types is not None and len(weights.types) > 1
-    x = _embed(graph, weights, segments)
+    x = _embed(graph, weights, segments, "position_ids" if rows else _counted(graph))
     relative = "" if weights.relative is None else _relative_bias(graph, weights.relative)
-    parts = _Parts(graph, weights, _mask(graph), relative)
+    parts = _Parts(graph, weights, BIAS[0] if rows else _mask(graph), relative)
     for number, layer in enumerate(weights.layers):
         x = _feed(parts, _attend(parts, x, layer, f"layers.{number}"), layer, f"layers.{number}")
-    inputs = ("input_ids", "attention_mask", *(("token_type_ids",) if segments else ()))
+    second = "position_ids" if rows else "attention_mask"
+    inputs = ("input_ids", second, *(("token_type_ids",) if segments else ()))
+    floating = (BIAS,) if rows else ()
     if head is None:
-        ends = Ends(inputs, "last_hidden_state", ("texts", "tokens", weights.dim))
+        ends = Ends(inputs, "last_hidden_state", ("texts", "tokens", weights.dim), floating)
     else:
         x = _classify(graph, x, head)
-        ends = Ends(inputs, "logits", ("texts", len(head.out.bias)))
+        ends = Ends(inputs, "logits", ("texts", len(head.out.bias)), floating)
     graph.nodes.append(wire.node("Cast", [x], [ends.output], {"to": wire.FLOAT}))
     return write(path, graph, ends, {SETTINGS: json.dumps(_settings(weights, head), sort_keys=True)})
 
@@ -65,10 +76,14 @@ def _settings(weights: Transformer, head: Head | None) -> dict[str, object]:
     }
 
 
-def _embed(graph: Named, weights: Transformer, segments: bool) -> str:
+def _counted(graph: Named) -> str:
+    """Positions by the mask."""
     one, zero = graph.constant(1, "int64"), graph.constant(0, "int64")
-    counted = graph.add("Sub", graph.add("CumSum", "attention_mask", one), one)
-    places = graph.add("Max", counted, zero)
+    return graph.add("Max", graph.add("Sub", graph.add("CumSum", "attention_mask", one), one), zero)
+
+
+def _embed(graph: Named, weights: Transformer, segments: bool, places: str) -> str:
+    zero = graph.constant(0, "int64")
     x = graph.add("Add", _look_up(graph, weights.words), _rows(graph, "positions", weights.positions, places))
     if weights.types is not None:
         x = graph.add("Add", x, _rows(graph, "types", weights.types, "token_type_ids" if segments else zero))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from math import erf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retr.encoders.reading.weights import Layer, Linear, Norm, Transformer
 from retr.encoders.running.session import Ids
@@ -18,6 +19,15 @@ def forward(weights: Transformer, ids: Sequence[Ids], segments: Sequence[Ids] | 
     return [_one(weights, one, kind) for one, kind in zip(ids, kinds, strict=True)]
 
 
+def forward_row(weights: Transformer, ids: Ids, segments: Ids, positions: Ids, looks: NDArray[np.bool_]) -> Floats:
+    """States [tokens, dim] of one row, whose tokens see what `looks` [tokens, tokens] says, at positions of their own.
+
+    Not for models with a bias by relative position.
+    """
+    bias = np.where(looks, np.float32(0), np.float32(-np.inf))
+    return _one(weights, ids, segments, positions, bias)
+
+
 def linear(x: Floats, layer: Linear) -> Floats:
     """x @ weight + bias. In front of int8 weights each row of x is rounded to 256 levels between its least and most."""
     if layer.scale is None:
@@ -30,13 +40,15 @@ def linear(x: Floats, layer: Linear) -> Floats:
     return np.asarray(products * (layer.scale * (span / LEVELS)) + columns * least + layer.bias, np.float32)
 
 
-def _one(weights: Transformer, ids: Ids, segments: Ids) -> Floats:
-    x = _words(weights, ids) + weights.positions[: len(ids)]
+def _one(
+    weights: Transformer, ids: Ids, segments: Ids, positions: Ids | None = None, bias: Floats | None = None
+) -> Floats:
+    x = _words(weights, ids) + weights.positions[np.arange(len(ids)) if positions is None else positions]
     if weights.types is not None:
         x = x + weights.types[segments]
     x = _norm(x, weights.norm, weights.epsilon)
     for layer in weights.layers:
-        x = _norm(x + linear(_attend(weights, layer, x), layer.out), layer.out_norm, weights.epsilon)
+        x = _norm(x + linear(_attend(weights, layer, x, bias), layer.out), layer.out_norm, weights.epsilon)
         wide = ACTIVATIONS[weights.activation](linear(x, layer.up))
         x = _norm(x + linear(wide, layer.down), layer.down_norm, weights.epsilon)
     return x
@@ -47,7 +59,7 @@ def _words(weights: Transformer, ids: Ids) -> Floats:
     return rows if weights.words.scale is None else np.asarray(rows * weights.words.scale.reshape(-1, 1)[ids])
 
 
-def _attend(weights: Transformer, layer: Layer, x: Floats) -> Floats:
+def _attend(weights: Transformer, layer: Layer, x: Floats, bias: Floats | None) -> Floats:
     size = weights.dim // weights.heads
     query, key, value = (
         linear(x, one).reshape(len(x), weights.heads, size).transpose(1, 0, 2)
@@ -58,6 +70,8 @@ def _attend(weights: Transformer, layer: Layer, x: Floats) -> Floats:
         places = np.arange(len(x))
         distance = places[None, :] - places[:, None] + len(weights.relative) // 2
         scores = scores + weights.relative[distance].transpose(2, 0, 1)
+    if bias is not None:
+        scores = scores + bias
     shares = np.exp(scores - scores.max(axis=2, keepdims=True))
     mixed = (shares / shares.sum(axis=2, keepdims=True)) @ value
     return np.asarray(mixed.transpose(1, 0, 2).reshape(len(x), weights.dim), np.float32)

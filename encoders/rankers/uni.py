@@ -37,7 +37,7 @@ class UniRanker:
             return self.score_after(self.read(query), candidates)
         rows = [np.array(self.cutting.context(query), np.int64), *candidates]
         self.settings.check_row(sum(map(len, rows)), self.positions, self.name)
-        return self._heads(self.network.together(rows, self.settings.mask, self.settings.positions), candidates)
+        return self.heads(self.network.together(rows, self.settings.mask, self.settings.positions), candidates)
 
     def read(self, query: str) -> Context:
         """The context of a query, read now or kept from before."""
@@ -52,13 +52,13 @@ class UniRanker:
 
         def work(rows: list[int]) -> Floats:
             group = [candidates[row] for row in rows]
-            return self._heads(self.network.after(context, group), group)
+            return self.heads(self.network.after(context, group), group)
 
         runs = in_runs([len(one) for one in candidates], self.network.budget)
         return on_all_cores(runs, work, np.empty(len(candidates), np.float32))
 
-    def _heads(self, states: Floats, candidates: Sequence[Numbers]) -> Floats:
-        """The linear layer on the mean of each candidate's states, its special tokens included."""
+    def heads(self, states: Floats, candidates: Sequence[Numbers]) -> Floats:
+        """float32 [candidates]: the linear layer on the mean of each one's states, its special tokens included."""
         lengths = np.array([len(one) for one in candidates])
         starts = np.cumsum(lengths) - lengths
         means = np.add.reduceat(states, starts, axis=0) / lengths[:, None]

@@ -42,8 +42,9 @@ class Record:
     format: int = FORMAT
 
     def write(self, folder: Path) -> None:
-        """Write retr.json into the folder."""
-        text = json.dumps({"export": asdict(self)}, indent=2, ensure_ascii=False)
+        """Write it into the folder's retr.json, beside what else stands there."""
+        tables = {**read_json(folder / RECORD, missing={}), "export": asdict(self)}
+        text = json.dumps(tables, indent=2, ensure_ascii=False)
         (folder / RECORD).write_text(text + "\n", encoding="utf-8")
 
 

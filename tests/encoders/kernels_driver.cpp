@@ -25,6 +25,31 @@ static const void *array(int64_t *bytes = nullptr) {
 
 static const float *floats() { return static_cast<const float *>(array()); }
 
+static void must(int code, int expected = 0) {
+    if (code != expected) exit(4);
+}
+
+// The same texts as a context, the first, with its candidates: as arrow, and the candidates after the context was kept.
+static void run_rows(void *opened, const GivenModel &model, const int64_t *ids, const int64_t *segments, const int64_t *offsets,
+                     int64_t texts, FILE *out) {
+    const int64_t context = offsets[1], tokens = offsets[texts], dim = model.dim;
+    std::vector<int64_t> positions, ends;
+    for (int64_t text = 0; text < texts; text++)
+        for (int64_t i = 0; i < offsets[text + 1] - offsets[text]; i++) positions.push_back(text ? context + i : i);
+    for (int64_t text = 1; text <= texts; text++) ends.push_back(offsets[text] - context);
+    std::vector<float> states(tokens * dim), kept(model.layers * context * 2 * dim);
+    GivenRows rows{ids, segments, positions.data(), offsets, texts, 0, 1, nullptr, nullptr, states.data()};
+    if (model.relative) return must(retr_run_rows(opened, &rows), 4);
+    must(retr_run_rows(opened, &rows));
+    fwrite(states.data(), sizeof(float), states.size(), out);
+    rows = {ids, segments, positions.data(), offsets, 1, 0, 0, nullptr, kept.data(), states.data()};
+    must(retr_run_rows(opened, &rows));
+    rows = {ids + context, segments + context, positions.data() + context, ends.data(), texts - 1, context, 0,
+            kept.data(), nullptr, states.data() + context * dim};
+    must(retr_run_rows(opened, &rows));
+    fwrite(states.data(), sizeof(float), states.size(), out);
+}
+
 int main(int, char **names) {
     in = fopen(names[1], "rb");
     FILE *out = fopen(names[2], "wb");
@@ -55,9 +80,10 @@ int main(int, char **names) {
         std::vector<float> states(tokens * model.dim);
         void *opened = retr_open(&model, name);
         if (!opened || retr_run(opened, ids, segments, offsets, bytes / 8 - 1, states.data())) return 3;
-        retr_close(opened);
         printf("%s\n", name);
         fwrite(states.data(), sizeof(float), states.size(), out);
+        run_rows(opened, model, ids, segments, offsets, bytes / 8 - 1, out);
+        retr_close(opened);
     }
     return fclose(out) != 0;
 }

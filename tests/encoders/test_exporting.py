@@ -159,7 +159,7 @@ def test_the_harmful_matrix_is_the_one_that_is_kept(
     make_bi: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One column's largest number a thousand times the others: eight bits leave nothing of the rest."""
-    from retr.encoders.exporting import process
+    from retr.encoders.exporting import making
 
     def spoiled(tensors: Any, config: Any) -> Any:
         weights = read(tensors, config)
@@ -169,8 +169,8 @@ def test_the_harmful_matrix_is_the_one_that_is_kept(
         layer = replace(weights.layers[1], up=replace(up, weight=outlier))
         return replace(weights, layers=(weights.layers[0], layer))
 
-    read = process.read_transformer
-    monkeypatch.setattr(process, "read_transformer", spoiled)
+    read = making.read_transformer
+    monkeypatch.setattr(making, "read_transformer", spoiled)
     monkeypatch.setattr("retr.encoders.running.opening.read_transformer", spoiled)
     done = export(str(make_bi()), tmp_path / "out", settings=settings("int8", worst_cosine=0.9999, mean_cosine=0.9999))
     assert "layers.1.up" in done.record.kept

@@ -102,7 +102,7 @@ def test_scales_over_a_whole_batch_do_not_pass_the_gate(
 
 
 def test_without_onnxscript_the_extra_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retr.encoders.exporting.process.find_spec", lambda name: None if name == "onnxscript" else 1)
+    monkeypatch.setattr("retr.encoders.exporting.making.find_spec", lambda name: None if name == "onnxscript" else 1)
     with pytest.raises(NotFound, match=r"onnxscript.*retr\[export\]"):
         export(str(make(folder, "electra")), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """Every compiled kernel computes what its numpy twin does: in Python, under address checks, and on ARM."""
 
+import itertools
 import shutil
 import struct
 import subprocess
@@ -13,7 +14,10 @@ import pytest
 
 from retr.encoders.graphs.quantising import quantised
 from retr.encoders.kernels import native
-from retr.encoders.kernels.reference import forward
+from retr.encoders.kernels.reference import forward, forward_row
+from retr.encoders.kernels.rows import RowKernels
+from retr.encoders.rankers.layout import allowed, places
+from retr.encoders.rankers.networks import NativeRows, OnnxRows, open_rows
 from retr.encoders.reading.weights import Layer, Linear, Norm, Table, Transformer
 from retr.encoders.running.network import OnnxNetwork
 from retr.encoders.running.transformer import open_transformer
@@ -143,6 +147,16 @@ def close(kernels: str, precision: str) -> float:
     return 8e-2 if kernels == "avx512-bf16" else 4e-2
 
 
+def row_twin(
+    weights: Transformer, ids: list[np.ndarray], segments: list[np.ndarray], mask: Any, positions: Any = "shared"
+) -> np.ndarray:
+    """States [tokens, dim] of the numpy twin for a context, the first text, with its candidates."""
+    lengths = [len(one) for one in ids]
+    looks = allowed(np.repeat(np.arange(len(ids)), lengths)[None], mask)[0]
+    return forward_row(weights, end_to_end(ids), end_to_end(segments), places(lengths, positions), looks)
+
+
+DRIVEN = [17, 3, 1, 66, 100]
 LENGTHS = [1, 2, 3, 5, 7, 16, 17, 33, 64, 65, 130]
 
 
@@ -247,6 +261,57 @@ def test_without_kernels_onnxruntime_gives_the_same(monkeypatch: pytest.MonkeyPa
     assert np.abs(found - twin).max() < (2e-5 if precision == "float32" else 0.1)
 
 
+ROWS = [37, 5, 17, 1, 66, 9]
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed", "int8"])
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES.values() if not shape.relative])
+@pytest.mark.parametrize("kernels", [*native.kernels(), "off"])
+def test_rows_of_a_context_and_candidates_are_those_of_the_numpy_twin(
+    monkeypatch: pytest.MonkeyPatch, kernels: str, shape: Shape, precision: str
+) -> None:
+    weights, (ids, _) = transformer(shape, precision), texts(ROWS)
+    segments = [np.full_like(one, int(shape.types and number > 0)) for number, one in enumerate(ids)]
+    monkeypatch.setenv(native.SETTING, kernels)
+    network, runtime = open_rows(weights)
+    assert isinstance(network, OnnxRows if kernels == "off" else NativeRows)
+    assert runtime.startswith("onnxruntime, " if kernels == "off" else "retr's kernels, ")
+    bound = 0.15 if kernels == "off" and precision != "float32" else close(kernels, precision)
+    for mask, positions in itertools.product(("arrow", "one_way"), ("shared", "unique")):
+        twin = row_twin(weights, ids, segments, mask, positions)[ROWS[0] :]
+        found = network.together(ids, mask, positions)  # type: ignore[arg-type]
+        assert np.abs(found - twin).max() < bound
+        assert cosine(found, twin) > (1 - 1e-6 if precision == "float32" else 0.999)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("kernels", native.kernels())
+def test_a_candidate_after_a_kept_context_is_the_same_bits_whatever_stands_beside_it(
+    kernels: str, precision: str
+) -> None:
+    weights, (ids, _) = transformer(SHAPES["MiniLM's head"], precision), texts(ROWS)
+    network = NativeRows(RowKernels(native.open_native(weights, segments=True, kernels=kernels), len(weights.layers)))
+    context = network.read(ids[0])
+    assert context.kept is not None
+    assert context.kept.shape == (2, ROWS[0], 128)
+    alone = np.concatenate([network.after(context, [one]) for one in ids[1:]])
+    assert np.array_equal(network.after(context, ids[1:]), alone)
+    assert np.array_equal(network.together(ids, "one_way", "shared"), alone)
+    arrow = network.together(ids, "arrow", "shared")
+    assert not np.allclose(arrow, alone, atol=0.1)
+
+
+@pytest.mark.skipif(not native.kernels(), reason="no kernels were built")
+def test_rows_that_the_weights_cannot_take_are_errors() -> None:
+    network, _ = open_rows(transformer(Shape()))
+    with pytest.raises(BadInput, match="no row for"):
+        network.together([np.array([1, 2]), np.array([WORDS])], "arrow", "shared")
+    with pytest.raises(BadInput, match="more tokens"):
+        network.together([np.ones(POSITIONS, int), np.array([1])], "arrow", "shared")
+    with pytest.raises(BadInput, match="relative position"):
+        open_rows(transformer(SHAPES["relative"]))
+
+
 # Outside of Python
 
 HERE = Path(__file__).parent
@@ -283,7 +348,7 @@ def for_arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def check(command: list[str], shape: Shape, precision: str, folder: Path) -> list[str]:
     """The kernels that ran, each of which gave the twin's states."""
     weights = transformer(shape, precision)
-    ids, segments = texts([1, 3, 17, 66, 100])
+    ids, segments = texts(DRIVEN)
     if not shape.types:
         segments = [np.zeros_like(one) for one in segments]
     write_for_driver(folder / "in", weights, ids, segments)
@@ -291,10 +356,13 @@ def check(command: list[str], shape: Shape, precision: str, folder: Path) -> lis
     done = subprocess.run(given, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     names = done.stdout.split()
-    twin = np.concatenate(forward(weights, ids, segments))
-    found = np.fromfile(folder / "out", np.float32).reshape(len(names), *twin.shape)
-    for name, states in zip(names, found, strict=True):
-        assert np.abs(states - twin).max() < close(name, precision), name
+    twins = [np.concatenate(forward(weights, ids, segments))]
+    if not shape.relative:
+        twins += [row_twin(weights, ids, segments, mask) for mask in ("arrow", "one_way")]
+    found = np.fromfile(folder / "out", np.float32).reshape(len(names), *np.stack(twins).shape)
+    for name, runs in zip(names, found, strict=True):
+        for states, twin in zip(runs, twins, strict=True):
+            assert np.abs(states - twin).max() < close(name, precision), name
     return names
 
 
