@@ -95,7 +95,8 @@ def run(args: argparse.Namespace) -> None:
     """The learning rates, then every kind with the first seed, with the next one, and so on."""
     training, tested = dialogues(args)
     tried, held_out = parts(training)
-    write(args.work / "data.json", facts(training, tested))
+    if not (args.work / "data.json").exists():
+        write(args.work / "data.json", facts(training, tested, args.model))
     start = Start(args.model, args.layers, args.batch_size, args.precision)
     rows = write_rows(tried, args.work / "tried.jsonl")
     for kind, rate in cells_of_rates():
@@ -126,11 +127,12 @@ def dialogues(args: argparse.Namespace) -> tuple[list[Dialogue], list[Dialogue]]
     return [cutter.cut(one) for one in training], [cutter.cut(one) for one in tested]
 
 
-def facts(training: Sequence[Dialogue], tested: Sequence[Dialogue]) -> dict[str, Any]:
-    """What the tables need of the data."""
+def facts(training: Sequence[Dialogue], tested: Sequence[Dialogue], model: Path) -> dict[str, Any]:
+    """What the tables need of the data, and the scores of the whole model before it learned from any of it."""
     limits = {"context_tokens": CONTEXT_TOKENS, "candidate_tokens": CANDIDATE_TOKENS}
     sizes = {"training": len(training), "tested": len(tested)}
-    return {**sizes, **limits, "rights": {one.id: one.right for one in tested}}
+    before = scores(opened("bi", model), tested)
+    return {**sizes, **limits, "rights": {one.id: one.right for one in tested}, "untrained": before}
 
 
 def cells_of_rates() -> Iterator[tuple[str, float]]:
