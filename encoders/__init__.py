@@ -9,13 +9,18 @@ from retr.retrieval.errors import BadInput
 from retr.retrieval.kinds import Spec, resolve
 from retr.retrieval.protocols import Encoder, Scorer
 
-ENCODERS = {"bi": "retr.encoders.bi:load", "static": "retr.encoders.static.encoder:load"}
+ENCODERS = {
+    "bi": "retr.encoders.bi:load",
+    "static": "retr.encoders.static.encoder:load",
+    "dse": "retr.encoders.distilled.encoder:load",
+}
 """Kind to a callable `source -> Encoder`."""
 
 SCORERS = {
     "cross": "retr.encoders.cross:load",
     "uni": "retr.encoders.uni:load",
     "poly": "retr.encoders.poly:load",
+    "dse": "retr.encoders.distilled.scorer:load",
 }
 """Kind to a callable `source -> Scorer`."""
 

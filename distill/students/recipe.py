@@ -14,6 +14,7 @@ from retr.retrieval.errors import BadInput, missing_package, unknown
 from retr.retrieval.settings import settings_from
 
 if TYPE_CHECKING:
+    from retr.encoders.trainable.backbone import BackboneSettings
     from retr.encoders.trainable.student import Student
     from retr.encoders.training.validating import ValidationSettings
 
@@ -41,12 +42,9 @@ class StudentRecipe:
 
     def __post_init__(self) -> None:
         """Refuse no teacher, an unknown kind, and a model that is not there."""
-        if not self.teachers or not all(self.teachers):
-            raise BadInput("teacher is empty; name at least one, such as cross=FOLDER.")
+        check_start(self)
         if self.kind not in STUDENTS:
             raise unknown("kind of student", self.kind, STUDENTS)
-        if not self.model.is_dir():
-            raise BadInput(f"model is {str(self.model)!r}, which is no folder. Name a model's folder.")
 
     @property
     def teachers(self) -> tuple[str, ...]:
@@ -71,6 +69,13 @@ class StudentRecipe:
         )  # fmt: skip
         return TrainPlan(told, {}, "the recipe").open_student()
 
+    def running(self, seed: int | None = None) -> "BackboneSettings":
+        """`[backbone]`; what begins at random does so from the run's seed, or the one given."""
+        from retr.encoders.trainable.backbone import BackboneSettings
+
+        told = {"seed": self.settings.seed if seed is None else seed, **self.backbone}
+        return settings_from(BackboneSettings, told, "the recipe: [backbone]")
+
     def open_validation(self) -> "ValidationSettings | None":
         """`[validation]`, where there is one."""
         from retr.encoders.training.validating import ValidationSettings
@@ -82,6 +87,14 @@ class StudentRecipe:
     def told(self, **more: Any) -> dict[str, Any]:
         """What the model card says of the recipe."""
         return {name: value for name, value in asdict(self).items() if value not in (None, {})} | more
+
+
+def check_start(recipe: StudentRecipe) -> None:
+    """BadInput without a teacher, and for a model that is not there."""
+    if not recipe.teachers or not all(recipe.teachers):
+        raise BadInput("teacher is empty; name at least one, such as cross=FOLDER.")
+    if not recipe.model.is_dir():
+        raise BadInput(f"model is {str(recipe.model)!r}, which is no folder. Name a model's folder.")
 
 
 def need_torch(method: str) -> None:

@@ -660,6 +660,11 @@ NO_EXPORT = [
     Case("source", "There is no model folder 'm'", ["export", "m", "out"]),
     Case("kind", "No kind of model to export named 'by'", ["export", "by=m", "out"]),
     Case("int8 already", "in int8 alone", ["export", "all-MiniLM-L6-v2", "out"]),
+    Case("no uni", "m is no uni scorer", ["export", "uni=m", "out"], file("m/config.json", "{}")),
+    Case("no poly", "m is no poly scorer", ["export", "poly=m", "out"], file("m/retr.json", '{"uni": {}}')),
+    Case(
+        "other kind", "holds a 'late' model", ["export", "m", "out"], file("m/retr.json", '{"late": {"kind": "late"}}')
+    ),
     Case("empty", "no config.json", ["export", "m", "out"], lambda folder: (folder / "m").mkdir()),
     Case("weights", "neither tokenizer.json", ["export", "m", "out"], file("m/config.json", "{}")),
     Case(
@@ -696,6 +701,16 @@ DISTILLING = [
     Case(
         "small corpus", "Give more text", ["distill", "r.toml"], recipe('corpus = "good.txt"\n[static]\nheld_out = 20')
     ),
+    Case("no model", "model is missing", ["distill", "r.toml"], recipe("", method="margin-mse")),
+    Case("no rows", "data is missing", ["distill", "r.toml"], recipe('model = "."', method="listwise-kl")),
+    Case(
+        "student of no kind",
+        "kind of student named 'tri'",
+        ["distill", "r.toml"],
+        recipe('model = "."\nkind = "tri"\n[data]\nfiles = "x.jsonl"', method="embedding-mse"),
+    ),
+    Case("task of no kind", "task is regression", ["distill", "r.toml"], recipe('[dse]\ntask = "x"', method="dse")),
+    Case("weight above 1", "weight is 1.5", ["distill", "r.toml"], recipe("[dse]\nweight = 1.5", method="dse")),
     Case("out is there", "exists already", ["distill", "r.toml", "--out", "good.txt"], recipe("")),
     Case("out in no folder", "no folder 'no'", ["distill", "r.toml", "--out", "no/student"], recipe("")),
     Case(

@@ -46,3 +46,20 @@ def make_poly(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
         return folder
 
     return make
+
+
+@pytest.fixture
+def make_dse(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
+    """`make_dse(seed=…, head=…)` to a folder of a Distilled Sentence Embedding of two layers."""
+
+    def make(*, seed: int = 0, head: str = "concat") -> Path:
+        folder = Path(shutil.copytree(make_bi("bert", seed=seed), tmp_path / f"dse-{head}-{seed}", dirs_exist_ok=True))
+        rng = np.random.default_rng(seed)
+        sizes: dict[str, tuple[int, ...]] = {"first.weight": (6, 256), "first.bias": (6,)}
+        sizes |= {"last.weight": (1, 6), "last.bias": (1,)}
+        sizes = sizes if head == "concat" else {"log_scale": (1,), "bias": (1,)}
+        drawn = {f"head.{name}": rng.normal(size=shape).astype(np.float32) for name, shape in sizes.items()}
+        _write_parts(folder, "dse", drawn, {"head": head, "layers": 2, "hidden": 6})
+        return folder
+
+    return make

@@ -11,7 +11,7 @@ from retr.encoders import ENCODERS, load_encoder
 from retr.retrieval.errors import BadInput
 from retr.retrieval.protocols import Encoder, TokenAware
 
-SOURCES = {"bi": "make_bi", "static": "make_static"}
+SOURCES = {"bi": "make_bi", "static": "make_static", "dse": "make_dse"}
 """Kind to the fixture that makes a source for it, by `seed`."""
 
 TEXTS = [
