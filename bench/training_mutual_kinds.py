@@ -75,20 +75,27 @@ class Start:
 
 
 def train(tables: Mapping[str, Any], report: Callable[[str, int, int], object]) -> dict[str, Any]:
-    """Train by a recipe, or go on with it; what the folder's card says, the losses, and this process's CPU seconds."""
+    """Train by a recipe, or go on with it; its steps and rows, and the CPU seconds of all processes at it."""
     out = Path(tables["out"])
-    began = time.process_time()
+    spent = out.with_name(f"{out.name}.cpu")
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
         recipe = out.with_name(f"{out.name}.toml")
         recipe.write_text(toml(tables), encoding="utf-8")
-        read_recipe(recipe).job().run(out, report)
+        before, began = seconds_in(spent), time.process_time()
+
+        def counted(unit: str, done: int, total: int) -> None:
+            spent.write_text(str(before + time.process_time() - began))
+            report(unit, done, total)
+
+        read_recipe(recipe).job().run(out, counted)
     facts = json.loads((out / "retr.json").read_text(encoding="utf-8"))["training"]
-    return {
-        "cpu_seconds": round(time.process_time() - began, 1),
-        "steps": facts["steps"],
-        "rows": facts["rows"]["count"],
-    }
+    return {"cpu_seconds": round(seconds_in(spent), 1), "steps": facts["steps"], "rows": facts["rows"]["count"]}
+
+
+def seconds_in(path: Path) -> float:
+    """What an earlier process has written there, if one has."""
+    return float(path.read_text() or 0) if path.exists() else 0.0
 
 
 def toml(tables: Mapping[str, Any]) -> str:
