@@ -23,10 +23,10 @@ MakeFolder = Callable[..., Path]
 
 @pytest.fixture
 def saved(make_folder: MakeFolder, tmp_path: Path) -> Callable[[str], tuple[Path, Any]]:
-    """`saved(kind)` to the folder of a student, and the scores that it gave."""
+    """`saved(kind, family)` to the folder of a student, and the scores that it gave."""
 
-    def make(kind: str) -> tuple[Path, Any]:
-        folder = make_folder("bert")
+    def make(kind: str, family: str = "bert") -> tuple[Path, Any]:
+        folder = make_folder(family)
         if kind == "poly":
             student: Any = open_poly(folder, PolySettings(4, context_tokens=40, candidate_tokens=24))
         else:
@@ -47,6 +47,36 @@ def test_a_folder_tells_its_kind_and_scores_as_the_student_did(saved: Any, kind:
     np.testing.assert_allclose(scorer.score(QUERY, TEXTS), expected, atol=1e-4)
     np.testing.assert_array_equal(scorer.score(QUERY, TEXTS), scorer.score(QUERY, TEXTS))
     assert load_scorer(str(folder)).fingerprint == scorer.fingerprint
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "electra", "modernbert"])
+@pytest.mark.parametrize("kind", ["arrow", "one_way", "poly"])
+def test_berts_family_is_served_without_torch_and_others_by_it(saved: Any, kind: str, family: str) -> None:
+    folder, expected = saved(kind, family)
+    scorer: Any = load_scorer(str(folder))
+    assert scorer.describe()["runtime"].startswith("torch") is (family in ("electra", "modernbert"))
+    np.testing.assert_allclose(scorer.score(QUERY, TEXTS), expected, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_poly_encoder_of_another_family_is_exported_by_torch(saved: Any, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    from retr.encoders.exporting import export
+    from retr.encoders.exporting.settings import ExportSettings
+
+    folder, expected = saved("poly", "electra")
+    done = export(str(folder), tmp_path / "out", settings=ExportSettings())
+    assert done.record.built == "torch"
+    scorer: Any = load_scorer(str(tmp_path / "out"))
+    assert scorer.describe()["runtime"] == "onnxruntime"
+    np.testing.assert_allclose(scorer.score(QUERY, TEXTS), expected, atol=1e-3)
+
+
+def test_a_uni_encoder_of_another_family_is_not_exported(saved: Any, tmp_path: Path) -> None:
+    from retr.encoders.exporting import export
+
+    with pytest.raises(BadInput, match=r"of the type 'electra'.*by torch"):
+        export(str(saved("one_way", "electra")[0]), tmp_path / "out")
 
 
 def test_the_mask_is_part_of_the_fingerprint(saved: Any) -> None:
