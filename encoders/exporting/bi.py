@@ -15,6 +15,7 @@ from retr.encoders.exporting.texts import Texts
 from retr.encoders.reading.folder import read_folder
 from retr.encoders.running.network import Network
 from retr.retrieval.embeddings import Floats
+from retr.retrieval.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,5 +77,7 @@ class BiSubject:
 
 
 def open_source(folder: Path, name: str, texts: Texts) -> OneNetwork:
-    """The model of a folder, as its original runs here."""
+    """The model of a folder, as its original runs here; BadInput for learned pooling, which no other library has."""
+    if read_folder(folder).attention is not None:
+        raise BadInput(f"{folder} pools by a query that it learned, which other libraries cannot. Use it as it is.")
     return OneNetwork(BiSubject(load_folder(folder, name), folder, texts))

@@ -61,7 +61,7 @@ class AttentionPooling(torch.nn.Module):
 
     def forward(self, states: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """As a `Pooling`."""
-        logits = states @ (self.query / len(self.query) ** 0.5)
+        logits: torch.Tensor = states @ (self.query / len(self.query) ** 0.5)
         weights = logits.masked_fill(~kept, torch.finfo(logits.dtype).min).softmax(1)
         return (states.masked_fill(~kept[:, :, None], 0.0) * weights[:, :, None]).sum(1)
 

@@ -56,6 +56,7 @@ class TrainingJob:
 
     def _train(self, work: Path, out: Path, report: Report) -> Mapping[str, Any]:
         from retr.encoders.training.lightning import Run, fit
+        from retr.encoders.training.sharding import wait_for_all
 
         rows = Rows(self.rows, work / f"rows-{_rank()}")
         try:
@@ -71,7 +72,10 @@ class TrainingJob:
             )  # fmt: skip
             last = fit(run, state)
             if _rank():
+                rows.close()
+                wait_for_all()
                 return {}
+            wait_for_all()  # The others read in the folder that is removed in the end.
             facts = self._facts(rows, last, start, time.time() - began)
             return self._finish(work, out, last, facts)
         finally:
@@ -159,7 +163,7 @@ def _start(work: Path, measured: Callable[[], float | None]) -> float | None:
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     """A whole JSON file or none."""
-    unfinished = path.with_name(path.name + ".tmp")
+    unfinished = path.with_name(f"{path.name}.{_rank()}.tmp")
     unfinished.write_text(json.dumps(content, indent=1) + "\n")
     os.replace(unfinished, path)
 

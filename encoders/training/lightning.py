@@ -1,5 +1,4 @@
-"""The training loop on Lightning, the only file that knows it: steps, gradients, devices and processes are Lightning's;
-the batches, the random numbers, the states and the measuring are ours."""
+"""The loop on Lightning, known to this file alone: steps, devices, processes are its; data, states, measures ours."""
 
 import logging
 import signal
@@ -15,16 +14,18 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
 from retr.encoders.objectives import Objective
 from retr.encoders.trainable.student import Student
-from retr.encoders.training.batches import Batch
 from retr.encoders.training.logs import Log
 from retr.encoders.training.optimising import optimiser, rate_at
 from retr.encoders.training.rows import Rows
 from retr.encoders.training.settings import TrainSettings
+from retr.encoders.training.sharding import Pieces
 from retr.encoders.training.states import State, forget_best_but, save_best, save_state
+from retr.encoders.training.stream import Sealed, batches_from
 from retr.encoders.training.validating import Validation, measure
 from retr.retrieval.errors import BadInput
 
@@ -79,7 +80,9 @@ def fit(run: Run, state: State | None = None) -> State:
             warnings.filterwarnings("ignore", module=r"torch\.utils\._pytree")
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")
             _fit(trainer, learner, _Stream(run, learner))
-    return learner.state()
+    state = learner.state()
+    learner.pieces.put_back()
+    return state
 
 
 def _fit(trainer: pl.Trainer, learner: "_Learner", stream: "_Stream") -> None:
@@ -103,6 +106,7 @@ class _Learner(pl.LightningModule):
         super().__init__()
         self.module = run.student.module  # Lightning finds the parameters by this attribute.
         self._run, self._from = run, state
+        self.pieces = Pieces(self.module)
         self.course = _Course(0)
         self.started = 0
         self._optimiser: torch.optim.AdamW | None = None
@@ -115,9 +119,9 @@ class _Learner(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW in the state it was in, and the schedule from the step it was at."""
-        self._optimiser = optimiser(self.module, self._run.settings)
+        self._optimiser = optimiser(self.module, self._run.settings, self.pieces.shapes)
         if self._from is not None and self._from.optimiser["param_groups"]:
-            self._optimiser.load_state_dict(dict(self._from.optimiser))
+            self._optimiser.load_state_dict(self.pieces.own_state(self._optimiser, self._from.optimiser))
             for group in self._optimiser.param_groups:
                 group["lr"] = self._run.settings.learning_rate
                 group.pop("initial_lr", None)
@@ -132,20 +136,33 @@ class _Learner(pl.LightningModule):
         if self._scaler:
             self.trainer.precision_plugin.load_state_dict(dict(self._scaler))
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+    def transfer_batch_to_device(self, batch: Sealed, device: torch.device, dataloader_idx: int) -> Sealed:
         """Texts stay where they are; the student puts its tokens on its device."""
         return batch
 
-    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
+    ) -> None:
+        """Lightning's clipping; of gradients that are spread over processes, by the norm of them all."""
+        if not self.pieces.spread:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            self.pieces.clip(gradient_clip_val)
+
+    def validation_step(self, validation: Validation) -> dict[str, float]:
+        """The measure, within the strategy's own forward pass: elsewhere FSDP has no whole weights."""
+        return {"value": measure(validation, self._run.student)}
+
+    def training_step(self, sealed: Sealed, batch_idx: int) -> torch.Tensor:
         """The loss of one batch, its random numbers drawn from the run's seed, the batch's number and the process."""
         torch.manual_seed(_seed(self._run.settings.seed, self._seen, self.global_rank))
         self._seen += 1
-        loss = self._run.objective(self._run.student, batch)
+        loss = self._run.objective(self._run.student, sealed.batch)
         self.course.losses.append(loss.detach())
-        self.course.rows += len(batch)
+        self.course.rows += len(sealed.batch)
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """After a step of the optimiser: look at the loss, measure, write, stop."""
         course, settings = self.course, self._run.settings
         if self._seen % settings.accumulate:
@@ -170,12 +187,14 @@ class _Learner(pl.LightningModule):
     def _measure(self) -> float | None:
         if self._run.validation is None:
             return None
-        value = measure(self._run.validation, self._run.student)
+        strategy: Any = self.trainer.strategy
+        value: float = strategy.broadcast(strategy.validation_step(self._run.validation)["value"])
         course = self.course
         if course.best is None or value > course.best:
             course.best, course.best_step, course.worse = value, course.step, 0
+            weights = self.pieces.weights()
             if self.global_rank == 0:
-                save_best(self._run.folder, self.module, course.step)
+                save_best(self._run.folder, weights, course.step)
         else:
             course.worse += 1
         return value
@@ -202,8 +221,9 @@ class _Learner(pl.LightningModule):
         course.rows, course.since = 0, time.monotonic()
 
     def _save(self) -> None:
+        state = self.state()
         if self.global_rank == 0:
-            save_state(self._run.folder / "states", self.state())
+            save_state(self._run.folder / "states", state)
             forget_best_but(self._run.folder, self.course.best_step)
 
     def state(self) -> State:
@@ -211,10 +231,10 @@ class _Learner(pl.LightningModule):
         course = self.course
         if self._optimiser is None:
             assert self._from is not None
-            return replace(self._from, weights=self.module.state_dict())
+            return replace(self._from, weights=self.pieces.weights())
         scaler = dict(self.trainer.precision_plugin.state_dict())
         return State(
-            course.step, self.module.state_dict(), self._optimiser.state_dict(), scaler,
+            course.step, self.pieces.weights(), self.pieces.optimiser_state(self._optimiser), scaler,
             best=course.best, best_step=course.best_step, worse=course.worse,
         )  # fmt: skip
 
@@ -225,19 +245,10 @@ class _Stream:
     def __init__(self, run: Run, learner: _Learner) -> None:
         self._run, self._learner = run, learner
 
-    def __iter__(self) -> Iterator[Batch]:
-        run, settings = self._run, self._run.settings
+    def __iter__(self) -> Iterator[Sealed]:
+        run, each = self._run, self._run.settings.accumulate
         share = (self._learner.global_rank, self._learner.trainer.world_size)
-        each = run.rows.steps(settings.batch_size, share[1])
-        done, total = self._learner.started * settings.accumulate, run.steps * settings.accumulate
-        while done < total:
-            for batch in run.rows.batches(
-                settings.batch_size, seed=settings.seed, epoch=done // each, skip=done % each, share=share
-            ):
-                yield batch
-                done += 1
-                if done == total:
-                    return
+        return batches_from(self._learner.started * each, run.steps * each, run.rows, run.settings, share)
 
 
 def _trainer(run: Run, learner: _Learner) -> pl.Trainer:
@@ -269,8 +280,6 @@ def _trainer(run: Run, learner: _Learner) -> pl.Trainer:
 
 def _tensorboard(folder: Path) -> Any:
     """Lightning's TensorBoard logger, where a package that writes its files is installed."""
-    from pytorch_lightning.loggers import TensorBoardLogger
-
     try:
         return TensorBoardLogger(folder, name="tensorboard", version="")
     except ModuleNotFoundError:

@@ -1,5 +1,6 @@
 """AdamW over what is trained, the schedule of its learning rate, and the module made ready: low rank, checkpointing."""
 
+from collections.abc import Mapping
 from math import cos, pi
 from typing import Any
 
@@ -9,18 +10,25 @@ from retr.encoders.training.settings import LoraSettings, TrainSettings
 from retr.retrieval.errors import BadInput, missing_package
 
 
-def optimiser(module: torch.nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
-    """AdamW, whose second group, of biases and norms (tensors of less than two dimensions), does not decay."""
-    trained = [value for value in module.parameters() if value.requires_grad]
+def optimiser(
+    module: torch.nn.Module, settings: TrainSettings, shapes: Mapping[str, torch.Size] | None = None
+) -> torch.optim.AdamW:
+    """AdamW, whose second group, of biases and norms (tensors of less than two dimensions), does not decay.
+
+    `shapes` by name stand above those of parameters that are spread over processes and so are flat.
+    """
+    trained = [(name, value) for name, value in module.named_parameters() if value.requires_grad]
+    matrices = {name for name, value in trained if len(shapes[name] if shapes else value.shape) >= 2}
     groups = [
-        {"params": [value for value in trained if value.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [value for value in trained if value.ndim < 2], "weight_decay": 0.0},
+        {"params": [value for name, value in trained if name in matrices], "weight_decay": settings.weight_decay},
+        {"params": [value for name, value in trained if name not in matrices], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=settings.learning_rate,
         betas=(settings.beta1, settings.beta2),
         eps=settings.epsilon,
+        fused=settings.precision == "float32",  # Under mixed precision Lightning clips for no fused optimiser.
     )
 
 
@@ -73,11 +81,9 @@ def add_low_rank(module: torch.nn.Module, settings: LoraSettings) -> None:
 
 def _outside(module: torch.nn.Module) -> list[torch.nn.Parameter]:
     """The parameters outside of all of transformers' encoders; none where there is no such encoder."""
-    bodies = [
-        getattr(part, part.base_model_prefix, part) for part in module.modules() if hasattr(part, "base_model_prefix")
-    ]
-    inside = {value for body in bodies for value in body.parameters()}
-    return [value for value in module.parameters() if value not in inside] if bodies else []
+    found: list[Any] = [part for part in module.modules() if hasattr(part, "base_model_prefix")]
+    inside = {value for part in found for value in getattr(part, part.base_model_prefix, part).parameters()}
+    return [value for value in module.parameters() if value not in inside] if found else []
 
 
 def merge_low_rank(module: torch.nn.Module) -> None:

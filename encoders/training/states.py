@@ -80,10 +80,10 @@ def latest_state(folder: Path) -> State | None:
         ) from None
 
 
-def save_best(folder: Path, module: torch.nn.Module, step: int) -> None:
+def save_best(folder: Path, weights: Mapping[str, torch.Tensor], step: int) -> None:
     """The weights of the best validation so far, beside those of the one before, which an older state may name."""
     unfinished = folder / "best.tmp"
-    save_file(_owned(module.state_dict()), unfinished)
+    save_file(_owned(weights), unfinished)
     unfinished.replace(folder / f"best-{step:09}.safetensors")
 
 

@@ -116,6 +116,14 @@ def test_learned_pooling_is_saved_and_served(make_folder: MakeFolder, tmp_path: 
         BiSettings(pooling="attention+mean")
 
 
+def test_learned_pooling_is_not_exported(make_folder: MakeFolder, tmp_path: Path) -> None:
+    from retr.encoders.exporting.bi import open_source
+
+    learned(make_folder("bert")).save(tmp_path)
+    with pytest.raises(BadInput, match="a query that it learned"):
+        open_source(tmp_path, "", None)  # type: ignore[arg-type]
+
+
 def test_a_damaged_query_of_the_pooling_is_one_line(make_folder: MakeFolder, tmp_path: Path) -> None:
     learned(make_folder("bert")).save(tmp_path)
     file = tmp_path / "1_AttentionPooling" / "model.safetensors"

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from retr.encoders.training.optimising import add_low_rank, checkpoint_activations, merge_low_rank, optimiser, rate_at  # noqa: E402
 from retr.encoders.training.settings import LoraSettings, TrainSettings  # noqa: E402
+from retr.encoders.training.sharding import Pieces  # noqa: E402
 from retr.encoders.training.states import State, latest_state, save_state  # noqa: E402
 from retr.retrieval.errors import BadInput, Damaged  # noqa: E402
 
@@ -149,3 +150,24 @@ def test_a_damaged_state_is_one_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(Damaged, match="is no whole state") as failure:
         latest_state(tmp_path / "states")
     assert "\n" not in str(failure.value)
+
+
+def test_pieces_of_one_process_are_the_module_itself() -> None:
+    module, steps = stepped()
+    pieces = Pieces(module)
+    assert not pieces.spread and pieces.shapes["0.weight"] == (3, 4)
+    assert all(torch.equal(value, module.state_dict()[name]) for name, value in pieces.weights().items())
+    assert pieces.own_state(steps, pieces.optimiser_state(steps))["state"].keys() == steps.state_dict()["state"].keys()
+    before = dict(module.named_parameters())
+    pieces.put_back()
+    assert all(value is before[name] for name, value in module.named_parameters())
+
+
+def test_flat_pieces_decay_by_their_shapes_before() -> None:
+    module = small()
+    shapes = Pieces(module).shapes
+    for part in module:
+        for name, value in list(part.named_parameters()):
+            setattr(part, name, torch.nn.Parameter(value.detach().reshape(-1)))
+    decaying, others = optimiser(module, TrainSettings(), shapes).param_groups
+    assert [value.numel() for value in decaying["params"]] == [12, 6] and len(others["params"]) == 4
