@@ -23,7 +23,7 @@ class Numpy:
         """The centroids' products."""
         out = np.zeros((len(rows), lanes_of(len(query))), np.int32)
         for at in range(0, len(rows), _AT_ONCE):
-            out[at : at + _AT_ONCE, : len(query)] = _whole(rows[at : at + _AT_ONCE], query) - 128 * _sums(query)
+            out[at : at + _AT_ONCE, : len(query)] = similarities(rows[at : at + _AT_ONCE], query) - 128 * _sums(query)
         return out
 
     def tables(self, query: Numbers, products: Products, gain: int, zero: int) -> tuple[Products, Bytes]:
@@ -45,7 +45,7 @@ class Numpy:
         chosen = np.arange(len(tokens.offsets) - 1) if rows is None else rows
         out = np.empty(len(chosen), np.int64)
         for at, places, cuts in _groups(tokens.offsets, chosen):
-            found = _whole(numbers_of(tokens, places), query)
+            found = similarities(numbers_of(tokens, places), query)
             found += bases[0 if tokens.codes is None else tokens.codes[places], : len(query)]
             out[at : at + len(cuts)] = np.maximum.reduceat(found, cuts, axis=0).sum(axis=1, dtype=np.int64)
         return out
@@ -96,7 +96,7 @@ def _groups(offsets: Rows, rows: Rows) -> list[tuple[int, Rows, Rows]]:
     return groups
 
 
-def _whole(rows: Bytes, query: Numbers) -> Products:
+def similarities(rows: Bytes, query: Numbers) -> Products:
     """Products of bytes [rows, dim] with numbers [query tokens, dim], exact: int32 [rows, query tokens]."""
     kind = np.float32 if query.shape[1] * 255 * 127 < _EXACT else np.float64
     return np.asarray(rows.astype(kind) @ query.T.astype(kind)).astype(np.int32)

@@ -1,0 +1,184 @@
+"""How token vectors become codes: the nearest centroid, and what is left in 4 or 2 bits; or whole numbers of 8 bits.
+
+A token of 4 or 2 bits is  unit * (centroid - 128 + (level - zero) / gain),  number by number; one of 8 bits is
+unit * (number - 128). Centroids and levels are bytes themselves, so a similarity is a sum of whole numbers.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retr.index.dense.engine import faiss
+from retr.index.dense.threads import building_threads
+from retr.index.disk.fsio import Disk
+from retr.index.late.kernels.arrays import LEVELS, Bytes, Rows, Tokens
+from retr.index.late.kernels.reference import numbers_of
+from retr.index.late.settings import MOST_CENTROIDS, Bits
+from retr.retrieval.embeddings import Floats
+from retr.retrieval.errors import BadInput, Damaged, Mismatch
+
+CODEC, CENTROIDS = "codec.json", "centroids.npy"
+MOST_GAIN = 16
+"""Levels that are finer than a sixteenth of a centroid's step would let sums of 4,096 numbers pass 31 bits."""
+_SWEEPS = 2
+_ALONG = 4
+"""How much an error along a token counts beside one across it. On MiniLM's token vectors scores were 13 % (2 bits) and
+19 % (4 bits) nearer to exact ones than with 1, and no nearer with 12 or 40."""
+_BLOCK = 8_192
+"""Tokens coded at a time, so that what is in between stays small."""
+
+Codes = NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=False, eq=False)  # slots would leave no room for what is cached
+class Codec:
+    """Bytes of centroids [centroids, dim] (none: tokens of 8 bits that are only scanned), levels [16], and scales."""
+
+    bits: Bits
+    centroids: Bytes
+    levels: Bytes
+    unit: float
+    gain: int = 1
+    zero: int = 128
+
+    def __post_init__(self) -> None:
+        count, dim = self.centroids.shape
+        if dim < 4 or dim % 4:
+            raise BadInput(f"Token vectors need a dim that 4 divides; got {dim}. Use a projection to such a dim.")
+        fits = (0 if self.bits == 8 else 1) <= count <= MOST_CENTROIDS
+        whole = 1 <= self.gain <= MOST_GAIN and 0 <= self.zero <= 255
+        if not (fits and whole and self.levels.shape == (LEVELS,) and np.isfinite(self.unit) and self.unit >= 0):
+            raise BadInput(
+                f"A codec of {self.bits} bits cannot have {count} centroids, unit {self.unit}, gain {self.gain} and "
+                f"zero {self.zero}, or not these {len(self.levels)} levels. Train it again."
+            )
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a token's vector."""
+        return int(self.centroids.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Bytes of a token beside its code."""
+        return self.dim * self.bits // 8
+
+    @property
+    def coded(self) -> bool:
+        """Whether a token has a centroid."""
+        return len(self.centroids) > 0
+
+    @property
+    def step(self) -> float:
+        """What one of the whole numbers that scores are made of is worth, times the query's own step."""
+        return self.unit / self.gain
+
+    def encode(self, values: Floats) -> tuple[Codes, Bytes]:
+        """Unit vectors [tokens, dim] to codes [tokens] (zeros without centroids) and bytes [tokens, width]."""
+        if values.ndim != 2 or values.shape[1] != self.dim:
+            raise Mismatch(f"The codec takes tokens of {self.dim} numbers; got the shape {list(values.shape)}.")
+        codes, packed = self.nearest(values), np.empty((len(values), self.width), np.uint8)
+        for at in range(0, len(values), _BLOCK):
+            packed[at : at + _BLOCK] = self._packed(values[at : at + _BLOCK], codes[at : at + _BLOCK])
+        return codes, packed
+
+    def nearest(self, values: Floats) -> Codes:
+        """The centroid of largest cosine for each token; 0 where there are none."""
+        if not self.coded:
+            return np.zeros(len(values), np.uint16)
+        with building_threads(len(values)):
+            return np.asarray(self._search.search(np.ascontiguousarray(values), 1)[1][:, 0].astype(np.uint16))
+
+    def decode(self, tokens: Tokens, places: Rows) -> Floats:
+        """Some tokens as they are kept: float32 [places, dim]."""
+        numbers = numbers_of(tokens, places).astype(np.float32)
+        numbers -= np.float32(self.zero)
+        if self.bits == 8:
+            return np.asarray(numbers * np.float32(self.unit))
+        assert tokens.codes is not None
+        numbers /= np.float32(self.gain)
+        numbers += self.centroids[tokens.codes[places]].astype(np.float32) - np.float32(128)
+        return np.asarray(numbers * np.float32(self.unit))
+
+    def _packed(self, values: Floats, codes: Codes) -> Bytes:
+        steps = values / np.float32(self.unit or 1)
+        if self.bits == 8:
+            return np.asarray(np.clip(np.rint(steps) + 128, 1, 255).astype(np.uint8))
+        steps -= self.centroids[codes].astype(np.float32) - np.float32(128)
+        levels = self._levels(steps, values).reshape(len(values), 8 // self.bits, self.width)
+        packed = levels[:, 0].copy()
+        for plane in range(1, levels.shape[1]):
+            packed |= levels[:, plane] << np.uint8(plane * self.bits)
+        return np.asarray(packed)
+
+    def _levels(self, left: Floats, values: Floats) -> Bytes:
+        """The level of each number of what is left, [tokens, dim], in steps of the centroids: uint8.
+
+        Not each number's nearest: an error along the token itself counts more than one across it, since the queries
+        that matter point where the token does (Guo et al., 2020, "Accelerating Large-Scale Inference with Anisotropic
+        Vector Quantization"). One number after the other takes the level that is best beside all others.
+        """
+        grid = (self.levels[: 1 << self.bits].astype(np.float32) - np.float32(self.zero)) / np.float32(self.gain)
+        wanted, tokens = np.ascontiguousarray(left.T), np.ascontiguousarray(values.T)  # [dim, tokens]
+        chosen = self._level_of[self._bytes(wanted)]
+        errors = grid[chosen] - wanted
+        along = np.einsum("dt,dt->t", tokens, errors)
+        for _ in range(_SWEEPS):
+            for number, token in enumerate(tokens):
+                along -= token * errors[number]
+                best = token * along
+                best *= -_ALONG / (1 + _ALONG * token * token)
+                best += wanted[number]
+                chosen[number] = self._level_of[self._bytes(best)]
+                errors[number] = grid[chosen[number]] - wanted[number]
+                along += token * errors[number]
+        return np.ascontiguousarray(chosen.T)
+
+    def _bytes(self, steps: Floats) -> Bytes:
+        """Steps of the centroids to the nearest bytes of levels."""
+        return np.asarray(np.clip(np.rint(steps * np.float32(self.gain)) + self.zero, 0, 255).astype(np.uint8))
+
+    @cached_property
+    def _level_of(self) -> Bytes:
+        """The nearest level of every byte: uint8 [256]."""
+        levels = self.levels[: 1 << self.bits].astype(np.int64)
+        return np.asarray(np.abs(np.arange(256)[:, None] - levels).argmin(axis=1).astype(np.uint8))
+
+    @cached_property
+    def _search(self) -> Any:
+        """FAISS over the centroids, brought back to length 1."""
+        centroids = self.centroids.astype(np.float32) - np.float32(128)
+        centroids /= np.maximum(np.sqrt(np.einsum("cd,cd->c", centroids, centroids))[:, None], 1)
+        index = faiss().IndexFlatIP(self.dim)
+        index.add(centroids)
+        return index
+
+    def save(self, disk: Disk, folder: Path) -> list[str]:
+        """Write two files into an existing folder; gives their names. Nothing is synced."""
+        from io import BytesIO
+
+        file = BytesIO()
+        np.save(file, self.centroids, allow_pickle=False)
+        disk.write(folder / CENTROIDS, file.getvalue())
+        facts = {"bits": self.bits, "dim": self.dim, "centroids": len(self.centroids), "levels": self.levels.tolist()}
+        facts |= {"unit": self.unit, "gain": self.gain, "zero": self.zero}
+        disk.write(folder / CODEC, (json.dumps(facts) + "\n").encode())
+        return [CODEC, CENTROIDS]
+
+    @classmethod
+    def open(cls, folder: Path) -> "Codec":
+        """Read what `save` wrote; Damaged where the files do not fit each other."""
+        try:
+            facts = json.loads((folder / CODEC).read_bytes())
+            centroids = np.load(folder / CENTROIDS, allow_pickle=False)
+            if centroids.dtype != np.uint8 or centroids.shape != (facts["centroids"], facts["dim"]):
+                raise Damaged(f"{str(folder / CENTROIDS)!r} does not hold the centroids {CODEC} names. Run: retr check")
+            levels = np.array(facts["levels"], np.uint8)
+            return cls(facts["bits"], centroids, levels, facts["unit"], facts["gain"], facts["zero"])
+        except (ValueError, OverflowError, KeyError, TypeError, EOFError, OSError, BadInput) as error:
+            raise Damaged(f"The codec {str(folder)!r} cannot be read ({error}). Run: retr check") from None
