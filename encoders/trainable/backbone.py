@@ -11,11 +11,12 @@ from typing import Any, Literal, get_args
 import torch
 
 from retr.encoders.exporting.layout import copy_model
+from retr.encoders.on_torch.probe import first_position
 from retr.encoders.reading.folder import max_tokens, read_json
 from retr.encoders.reading.safetensors_file import weight_files
 from retr.encoders.reading.tokenizing import read_tokenizer
 from retr.encoders.trainable.masks import Layout, additive
-from retr.encoders.trainable.rows import padded
+from retr.encoders.trainable.rows import end_to_end, padded
 from retr.retrieval.errors import BadInput, Damaged, NotFound, RetrError
 
 Attention = Literal["auto", "sdpa", "eager"]
@@ -50,7 +51,8 @@ class BackboneSettings:
 class Backbone:
     """A transformers model and its tokenizer, which cuts at `max_tokens` and does not pad.
 
-    `first` is the number that its positions begin with, and None until `canary.prove_masks` has found it.
+    `first` is the number that its positions begin with, and None until `canary.prove_masks` has found it. `packed` is
+    the same for texts end to end, and None where they are padded.
     """
 
     model: Any
@@ -60,6 +62,7 @@ class Backbone:
     inputs: frozenset[str]
     lowercase: bool = False
     first: int | None = None
+    packed: int | None = None
 
     @property
     def name(self) -> str:
@@ -90,7 +93,9 @@ class Backbone:
         return self.model(**{name: tensor.to(self.device) for name, tensor in given.items()})
 
     def states(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
-        """[texts, longest, dim] of texts side by side."""
+        """[texts, longest, dim] of texts side by side; what stands in the padding means nothing."""
+        if self.packed is not None and self.device.type == "cpu" and all(ids):
+            return end_to_end(self.model, ids, self.packed, segments=self.segments > 0)
         states: torch.Tensor = self.run(ids).last_hidden_state
         return states
 
@@ -118,6 +123,13 @@ class Backbone:
     def starting_at(self, first: int) -> "Backbone":
         """The same model, its positions known to begin with `first`."""
         return replace(self, first=first)
+
+    def packing(self) -> "Backbone":
+        """The same model, which from now on takes texts end to end on a CPU, if it gives each what it gives it alone.
+
+        From now on it uses transformers' attention function `retr_packed`, which is SDPA for padded texts.
+        """
+        return replace(self, packed=first_position(self.model))
 
     def save(self, folder: Path) -> None:
         """Write config, weights as safetensors, and tokenizer, as transformers does."""

@@ -167,6 +167,7 @@ def open_bi(folder: Path, settings: BiSettings | None = None, running: BackboneS
     told = read_folder(folder)
     backbone = open_backbone(folder, running)
     prove_padding(backbone)
+    backbone = backbone.packing() if running.attention == "auto" else backbone
     about = SentenceSettings.of(told, backbone.max_tokens).changed(settings, backbone.dim)
     attention = _attention(told, backbone.dim) if about.poolings == (ATTENTION,) else None
     module = BiModule(backbone.model, about.poolings, _dense(told, about, running.seed), attention)

@@ -1,8 +1,14 @@
-"""Texts of many lengths as padded rows, in passes that waste little on the padding."""
+"""Texts of many lengths as padded rows, in passes that waste little on the padding, or as one row without any."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from retr.encoders.on_torch.packing import Packing
+from retr.encoders.on_torch.probe import packed_states
 
 TOKENS_A_PASS = {"cpu": 4096}
 TOKENS_ON_GPU = 65_536
@@ -37,3 +43,17 @@ def in_passes(
     order = torch.tensor([row for group in groups for row in group])
     found = torch.cat([work(group) for group in groups])
     return found[order.argsort().to(found.device)]
+
+
+def end_to_end(model: Any, ids: Sequence[Sequence[int]], first: int, *, segments: bool) -> torch.Tensor:
+    """[texts, longest, dim] of a model that takes texts end to end; in the padding, which was never computed, zeros.
+
+    All but attention is computed for a token alone; texts of one length stand together and are attended to together.
+    """
+    order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
+    lengths = [len(ids[row]) for row in order]
+    flat = torch.tensor([list(chain.from_iterable(ids[row] for row in order))], device=model.device)
+    kinds = torch.zeros_like(flat) if segments else None
+    parts = torch.split(packed_states(model, flat, Packing.of(lengths, model.device), first, kinds), lengths)
+    places = sorted(range(len(order)), key=lambda place: order[place])
+    return pad_sequence([parts[place] for place in places], batch_first=True)
