@@ -20,12 +20,13 @@ def gives_scores(student: Student, how: Scored) -> bool:
 
 
 def scores_by_student(student: Student, batch: Batch, how: Scored, similarity: Similarity) -> list[Tensor]:
-    """For each row float [positive and its negatives]."""
+    """For each row float [positive and its negatives]. A text that stands in several rows is encoded once."""
     candidates = batch.candidates
     if gives_scores(student, how):
         return student.score(batch.queries, candidates)
     widths = [len(texts) for texts in candidates]
     rows = [row for row, width in enumerate(widths) for _ in range(width)]
     queries = student.encode_queries(batch.queries)[rows]
-    documents = student.encode_documents(list(chain.from_iterable(candidates)))
+    known = {text: row for row, text in enumerate(dict.fromkeys(chain.from_iterable(candidates)))}
+    documents = student.encode_documents(list(known))[[known[text] for texts in candidates for text in texts]]
     return list(torch.split(row_by_row(queries, documents, similarity), widths))

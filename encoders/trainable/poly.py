@@ -71,10 +71,11 @@ class PolyStudent(ScoresOnly):
         return self.contexts.device
 
     def score(self, queries: Sequence[str], candidates: Sequence[Sequence[str]]) -> list[torch.Tensor]:
-        """For each query [its candidates]; a score depends on nothing but its pair."""
+        """For each query [its candidates]; a score depends on nothing but its pair. Equal texts are read once."""
         check_groups(queries, candidates)
-        found = self.read_candidates(list(chain.from_iterable(candidates)))
-        parts = torch.split(found, [len(texts) for texts in candidates])
+        known = {text: row for row, text in enumerate(dict.fromkeys(chain.from_iterable(candidates)))}
+        found = self.read_candidates(list(known))
+        parts = [found[[known[text] for text in texts]] for texts in candidates]
         return self.score_vectors(self.read_contexts(queries), parts)
 
     def score_vectors(self, contexts: Contexts, candidates: Sequence[torch.Tensor]) -> list[torch.Tensor]:

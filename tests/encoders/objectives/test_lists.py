@@ -121,3 +121,21 @@ def test_a_bi_encoder_is_scored_by_its_cosines(given: Any, objective: Any) -> No
     scores = [torch.tensor([0.6, 1.0]), torch.tensor([1.0, 0.6, 0.5**0.5])]
     by_scores = type(objective)()(given(scores=scores), ROWS)
     assert float(by_vectors) == pytest.approx(float(by_scores), rel=1e-5)
+
+
+def test_a_text_of_several_rows_is_encoded_once(letters: Any) -> None:
+    student, seen = letters(), []
+    encode = student.encode_documents
+
+    def spy(texts: Any) -> Any:
+        seen.append(list(texts))
+        return encode(texts)
+
+    student.encode_documents = spy
+    batch = Batch(("ab", "cd", "ef"), ("xa", "yc", "ze"))
+    loss = ListwiseSoftmax(student="vectors", teacher=False, in_batch=True)
+    found = loss(student, batch)
+    assert seen == [["xa", "yc", "ze"]]
+    vectors = [torch.nn.functional.normalize(encode(list(texts)), dim=1) for texts in (batch.queries, batch.positives)]
+    expected = torch.nn.functional.cross_entropy(vectors[0] @ vectors[1].T, torch.arange(3))
+    assert float(found.detach()) == pytest.approx(float(expected.detach()))
