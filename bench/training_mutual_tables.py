@@ -84,7 +84,7 @@ def findings(known: Measured, layers: int) -> Iterator[dict[str, Any]]:
                     "data": data,
                     "metric": NAMES[metric],
                     **{name: value for name, value in figure.json().items() if name != "seeds" and value is not None},
-                    "seeds": len(known.seeds),
+                    **({"seeds": len(known.seeds)} if figure.spread is not None else {}),
                     "queries": len(known.values[count][kind][metric]),
                     **against_cross(known, kind, metric, layers),
                     "command": COMMAND,

@@ -114,3 +114,20 @@ def test_without_a_seed_of_every_kind_nothing_is_recorded() -> None:
 
     with pytest.raises(SystemExit, match="cross"):
         measured([cell("bi", 0, True)], {"a": 0, "b": 0}, 7)
+
+
+def test_findings_are_of_every_kind_against_the_cross_encoder_and_name_seeds_with_their_spread_alone() -> None:
+    from training_mutual_kinds import KINDS
+    from training_mutual_tables import findings
+    from training_mutual_values import measured
+
+    one = list(findings(measured([cell(kind, 0, kind != "bi") for kind in KINDS], {"a": 0, "b": 0}, 7), 3))
+    assert len(one) == len(KINDS) * 5 and not any("seeds" in row or "sd" in row for row in one)
+    against = {row["model"]: row.get("against") for row in one if row["metric"] == "R@1"}
+    bi, cross = (
+        against["bi-encoder, first 3 layers of MiniLM-L6, trained here"],
+        [row for row in against if "cross" in row],
+    )
+    assert bi["difference"] == -0.5 and bi["low"] <= -0.5 <= bi["high"] and against[cross[0]] is None
+    several = measured([cell(kind, seed, seed == 1) for kind in KINDS for seed in (0, 1)], {"a": 0, "b": 0}, 7)
+    assert all(row["seeds"] == 2 and row["sd"] > 0 for row in findings(several, 3) if row["metric"] == "R@1")
