@@ -58,10 +58,15 @@ class UniRanker:
         return on_all_cores(runs, work, np.empty(len(candidates), np.float32))
 
     def heads(self, states: Floats, candidates: Sequence[Numbers]) -> Floats:
-        """float32 [candidates]: the linear layer on the mean of each one's states, its special tokens included."""
+        """float32 [candidates]: the linear layer on the mean of each one's states, its special tokens included.
+
+        A candidate without tokens, which some tokenizers make of an empty text, has the bias.
+        """
         lengths = np.array([len(one) for one in candidates])
-        starts = np.cumsum(lengths) - lengths
-        means = np.add.reduceat(states, starts, axis=0) / lengths[:, None]
+        real = lengths > 0
+        means = np.zeros((len(lengths), len(self.weight)), np.float32)
+        if real.any():
+            means[real] = np.add.reduceat(states, (np.cumsum(lengths) - lengths)[real], axis=0) / lengths[real, None]
         return np.asarray(means @ self.weight + self.bias, np.float32)
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from retr.encoders import load_scorer
 from retr.encoders.rankers.networks import NativeRows, OnnxRows
+from retr.encoders.rankers.opening import read_weights
+from retr.encoders.running.transformer import open_transformer
 from retr.retrieval.errors import BadInput, Damaged, NotFound
 
 EQUAL, EFFECT = 1e-4, 1e-1
@@ -79,6 +81,30 @@ def test_a_context_that_was_kept_scores_as_the_whole_row(opened: Any) -> None:
     whole = ranker.heads(ranker.network.together(row, "one_way", "shared"), candidates)
     np.testing.assert_allclose(ranker.score_after(context, candidates), whole, atol=EQUAL)
     np.testing.assert_allclose(ranker.score_after(context, candidates[3:]), whole[3:], atol=EQUAL)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_arrow_with_one_candidate_is_a_cross_encoder(opened: Any, make_ranker: MakeRanker, family: str) -> None:
+    ranker = opened("arrow", family).answer
+    weights = read_weights(make_ranker("uni", family, mask="arrow"))[0]
+    segments = weights.types is not None and len(weights.types) > 1
+    network, _ = open_transformer(weights, segments=segments)
+    context, text = (np.array(ids) for ids in (ranker.cutting.context(QUERY), ranker.cutting.candidates(TEXTS[:1])[0]))
+    kinds = np.repeat([[0, int(segments)]], [len(context), len(text)], axis=1)
+    states = network(np.concatenate([context, text])[None], kinds)[0]
+    expected = states[len(context) :].mean(axis=0) @ ranker.weight + ranker.bias
+    assert float(ranker(QUERY, TEXTS[:1])[0]) == pytest.approx(float(expected), abs=EQUAL)
+
+
+def test_a_candidate_without_tokens_has_the_bias(opened: Any) -> None:
+    ranker = opened("one_way").answer
+    none, one, two = (np.arange(size) for size in (0, 3, 2))
+    states = np.random.default_rng(0).normal(size=(5, len(ranker.weight))).astype(np.float32)
+    means = [np.zeros_like(states[0]), states[:3].mean(axis=0), states[3:].mean(axis=0), np.zeros_like(states[0])]
+    found = ranker.heads(states, [none, one, two, none])
+    np.testing.assert_allclose(found, np.stack(means) @ ranker.weight + ranker.bias, rtol=1e-5)
+    context = ranker.read(QUERY)
+    assert ranker.score_after(context, [none, one])[0] == pytest.approx(ranker.bias)
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -167,5 +193,5 @@ def test_a_table_that_makes_no_sense_is_told(make_ranker: MakeRanker) -> None:
     ):
         told = {"uni": {"kind": "uni", "context_tokens": 40, "candidate_tokens": 24, **change}}
         (folder / "retr.json").write_text(json.dumps(told))
-        with pytest.raises(BadInput, match=says):
+        with pytest.raises((BadInput, NotFound), match=says):
             load_scorer(str(folder))
