@@ -16,7 +16,7 @@ class GrowingArray:
     """A .npy file whose rows are appended; leaving its context writes how many there are. Nothing is synced."""
 
     def __init__(self, disk: Disk, path: Path, dtype: str, row: tuple[int, ...]) -> None:
-        self._dtype, self._row = np.dtype(dtype), row
+        self._dtype, self.row = np.dtype(dtype), row
         disk.write(path, self._header(0))
         self._file = path.open("r+b")
         self._file.seek(0, 2)
@@ -25,7 +25,7 @@ class GrowingArray:
     def append(self, values: NDArray[Any]) -> None:
         """Rows [n, *row], converted to the file's type."""
         block = np.ascontiguousarray(values, self._dtype)
-        assert block.shape[1:] == self._row, f"rows of shape {block.shape[1:]} into a file of {self._row}"
+        assert block.shape[1:] == self.row, f"rows of shape {block.shape[1:]} into a file of {self.row}"
         self._file.write(block.tobytes())
         self.rows += len(block)
 
@@ -44,7 +44,7 @@ class GrowingArray:
     def _header(self, rows: int) -> bytes:
         """NumPy leaves room for the number of rows to grow, so all of one file's headers have the same length."""
         file = BytesIO()
-        facts = {"shape": (rows, *self._row), "fortran_order": False, "descr": self._dtype.str}
+        facts = {"shape": (rows, *self.row), "fortran_order": False, "descr": self._dtype.str}
         np.lib.format.write_array_header_1_0(file, facts)
         return file.getvalue()
 
