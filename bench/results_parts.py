@@ -3,17 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import results_depth
 from tables import Table
 
 WHY = """Each line changes one thing (`python bench/retrieval_why.py`); for BM25, bm25s goes in steps from the page's
 settings to retr's."""
 BELOW = " The reranked list of TREC DL 2019 has a part of its own below."
 PLOT = "results/retrieval.svg"
-RERANKED = "msmarco-dl19-top100"
-SCRIPT = (
-    "Its project's evaluation script (sentence-transformers, `eval_cross-encoder-trec-dl.py`) reranks the 1,000 "
-    "candidates a query that the track hands out (`msmarco-passagetest2019-top1000.tsv`)."
-)
 Row = Mapping[str, Any]
 
 
@@ -42,39 +38,7 @@ def retrieval(result: Row) -> Iterator[str]:
     yield WHY + (BELOW if "depth" in result else "")
     yield reasons.markdown()
     if "depth" in result:
-        yield from candidates(result)
-
-
-def candidates(result: Row) -> Iterator[str]:
-    """Why the reranked list of TREC DL 2019 is not as good as the model card's."""
-    depth = result["depth"]
-    rows = {row["candidates"]: row for row in depth["rows"]}
-    hundred = next(row for name, row in rows.items() if name.endswith("first 100"))
-    far = next(row for name, row in rows.items() if "(estimate)" in name)
-    page = next(row["page"] for row in result["rows"] if row["system"] == "cross" and row["set"] == RERANKED)
-    moved = max(abs(step["value"] - hundred["mean"]) for step in page["steps"])
-    beside, line = far["against_100"], depth["extrapolated"]
-    yield "### TREC DL 2019: which candidates are reranked"
-    yield (
-        f"The model card states {page['value']:.3f}. {SCRIPT} Here it is the first 100 of BM25, which the data has: "
-        f"{hundred['mean']:.3f}. They hold {100 * hundred['relevant']:.0f}% of the relevant passages, and their best "
-        f"order has {hundred['best']:.3f}. Weights, characters and the function of the scores move "
-        f"{hundred['mean']:.3f} by {moved:.4f} at most (above). Other candidates move it further:"
-    )
-    yield Table.read(depth["table"]).markdown()
-    yield (
-        f"The {depth['far']:,} candidates are not among the data. Which of the other runs' passages BM25 comes to by "
-        "then is an estimate: their BM25 scores follow from those that the run states (`bench/retrieval_lucene.py`; "
-        f"root mean square residual {depth['residual']['mean']:.3f} on average), the score at rank {depth['far']:,} "
-        "from the line through score and logarithm of rank. With them the same reranker has "
-        f"{far['mean']:.3f}, {beside['difference']:+.3f} [{beside['low']:+.3f}, {beside['high']:+.3f}] from the first "
-        "100. That list lacks what no other run found, right and wrong: it says what more candidates can bring, and does "
-        "not measure the card's figure again. A second estimate is the curve over the first "
-        f"10, 20, … 100, fitted by a - b · depth^-c (c = {line['power']:.2f}) and carried on to {depth['far']:,}: "
-        f"{line['value']:.3f} [{line['low']:.3f}, {line['high']:.3f}]. With other queries like these "
-        f"{hundred['mean']:.3f} could be from {hundred['low']:.3f} to {hundred['high']:.3f}. Of MiniLM-L-6 both figures "
-        "are published, of 1,000 candidates and of 100 (under Cross-encoder), and differ in the same way."
-    )
+        yield from results_depth.part(result)
 
 
 def cross(result: Row) -> Iterator[str]:

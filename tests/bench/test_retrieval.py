@@ -159,3 +159,12 @@ def test_the_best_order_and_the_relevant_share_are_those_of_the_judgements() -> 
     ideal = 3 + 2 / np.log2(3) + 1 / 2
     assert row["best"] == pytest.approx((2 / ideal + 1) / 2)
     assert (row["mean"], row["against_100"]["difference"]) == (pytest.approx(0.4), pytest.approx(0.05))
+
+
+def test_the_page_knows_the_lists_by_their_names() -> None:
+    from results_depth import HUNDRED, RERANKED
+    from retrieval_depth import DEPTHS, first
+    from retrieval_sets import SETS
+
+    assert first(DEPTHS[-1]) == HUNDRED
+    assert SETS[RERANKED].given == "runs/bm25.top100.tsv"

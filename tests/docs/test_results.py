@@ -95,6 +95,30 @@ def test_a_result_with_a_title_has_a_section_of_its_own(page: Any, published: Pa
     assert "`bench/results/x.json` at commit `abc`; a processor, 2 cores. Versions: retr 1.0." in section
 
 
+def test_the_part_on_candidates_says_what_was_measured(page: Any) -> None:
+    import results_depth
+
+    def row(name: str, mean: float) -> dict[str, Any]:
+        ends = {"low": mean - 0.1, "high": mean + 0.1}
+        beside = {"difference": mean - 0.7, "low": -0.01, "high": 0.05}
+        return {"candidates": name, "relevant": 0.5, "best": 0.9, "mean": mean, **ends, "against_100": beside}
+
+    depth = {
+        "rows": [row(results_depth.HUNDRED, 0.7), row("more (estimate)", 0.73)],
+        "far": 1000,
+        "extrapolated": {"value": 0.74, "low": 0.6, "high": 0.8, "power": 0.5},
+        "residual": {"mean": 0.08},
+        "table": {"columns": ["candidates"], "rows": [["BM25"]]},
+    }
+    stated = {"value": 0.75, "steps": [{"value": 0.701}, {"value": 0.697}]}
+    rows = [{"system": "cross", "set": results_depth.RERANKED, "page": stated}]
+    text = "\n".join(results_depth.part({"depth": depth, "rows": rows}))
+    for said in ("states 0.750", "hold 50%", "best order has 0.900", "by 0.0030 at most", "has 0.730, +0.030 [-0.010"):
+        assert said in " ".join(text.split())
+    assert "to 1,000: 0.740 [0.600, 0.800]" in text
+    assert "from 0.600 to 0.800" in text
+
+
 def test_a_system_without_a_run_says_so(page: Any, published: Path) -> None:
     text = page.rendered({}, published)
     assert text.count(page.NOT_RUN) == 2
