@@ -44,8 +44,9 @@ class PairLoss:
             raise Mismatch(f"The teacher's labels have {self.labels.width} numbers, the task {self.task.outputs}.")
 
     def __call__(self, student: Student, batch: Batch) -> torch.Tensor:
-        """The loss of the batch's pairs of query and positive."""
+        """The loss of the batch's pairs of query and positive, at least in float32 under mixed precision too."""
         logits = cast(PairStudent, student).logits(list(zip(batch.queries, batch.positives, strict=True)))
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         loss = logits.new_zeros(())
         if self.weight < 1:
             loss = loss + (1 - self.weight) * self.task.loss(logits, labels_of(batch, "dse"))
