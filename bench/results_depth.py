@@ -8,6 +8,7 @@ from tables import Table
 RERANKED = "msmarco-dl19-top100"
 HUNDRED = "BM25, the first 100"
 ESTIMATE = "(estimate)"
+PLOT = "candidates.svg"
 SCRIPT = (
     "Its project's evaluation script (sentence-transformers, `eval_cross-encoder-trec-dl.py`) reranks the 1,000 "
     "candidates a query that the track hands out (`msmarco-passagetest2019-top1000.tsv`)."
@@ -23,6 +24,7 @@ def part(result: Row) -> Iterator[str]:
     page = next(row["page"] for row in result["rows"] if row["system"] == "cross" and row["set"] == RERANKED)
     yield "### TREC DL 2019: which candidates are reranked"
     yield before(hundred, page)
+    yield f"![nDCG@10 over how many candidates are reranked, and the best order of them](results/{PLOT})"
     yield Table.read(depth["table"]).markdown()
     yield f"{estimate(depth, far)} {curve(depth)} {beside(hundred)}"
 

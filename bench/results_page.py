@@ -1,4 +1,4 @@
-"""Write docs/results.md and its plot from bench/results/*.json and bench/published.json; nothing on it is typed.
+"""Write docs/results.md and its plots from bench/results/*.json and bench/published.json; nothing on it is typed.
 
     python bench/results_page.py [--check]
 
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import results_depth
 import results_parts
 from recording import RESULTS, ROOT
 from report import newest
@@ -21,7 +22,7 @@ from results_findings import findings
 from tables import Table, number
 
 PAGE = ROOT / "docs" / "results.md"
-PLOT = ROOT / "docs" / "results" / "retrieval.svg"
+PLOTS = ROOT / "docs" / "results"
 PUBLISHED = ROOT / "bench" / "published.json"
 DATED = re.compile(r"(.+)-\d{4}-\d{2}-\d{2}")
 NOT_RUN = "Not run yet."
@@ -45,24 +46,41 @@ Row = Mapping[str, Any]
 
 
 def main() -> None:
-    """Write page and plot, or with --check fail when they are not what would be written."""
+    """Write page and plots, or with --check fail when they are not what would be written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 when the page is stale")
     check = parser.parse_args().check
     results = newest_of_all()
-    page, retrieval = rendered(results), results.get("retrieval")
+    page, plots = rendered(results), plotted(results)
     if not check:
         PAGE.write_text(page, encoding="utf-8")
-        if retrieval is not None:
-            from results_plot import draw
-
-            draw(retrieval["findings"], PLOT, digest(retrieval))
+        for name, data in plots.items():
+            draw(data, PLOTS / name, digest(data))
         return
-    stale = not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page
     # The bytes of a plot differ from one version of the plotting library to the next; what it was drawn from does not.
-    stale |= retrieval is not None and (not PLOT.exists() or digest(retrieval) not in PLOT.read_text(encoding="utf-8"))
-    if stale:
+    stale = [PLOTS / name for name, data in plots.items() if digest(data) not in text_of(PLOTS / name)]
+    if stale or text_of(PAGE) != page:
         raise SystemExit("docs/results.md is not what the results say. Run: python bench/results_page.py")
+
+
+def plotted(results: Mapping[str, Row]) -> dict[str, Any]:
+    """What each plot is drawn from, by the plot's name."""
+    retrieval = results.get("retrieval", {})
+    found = {results_parts.PLOT: retrieval.get("findings"), results_depth.PLOT: retrieval.get("depth")}
+    return {name: data for name, data in found.items() if data}
+
+
+def draw(data: Any, path: Path, mark: str) -> None:
+    """The plot with its mark in it."""
+    import results_plot
+
+    drawing = results_plot.draw_depth if path.name == results_depth.PLOT else results_plot.draw
+    drawing(data, path, mark)
+
+
+def text_of(path: Path) -> str:
+    """What is there; nothing if it is not."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def newest_of_all() -> dict[str, Row]:
@@ -161,9 +179,9 @@ def told_by(figure: Row) -> str:
     return f"{figure['source']}{place} ({EVIDENCE[figure['evidence']]}{note})"
 
 
-def digest(result: Row) -> str:
-    """Of what the plot is drawn from."""
-    return hashlib.sha256(json.dumps(result["findings"], sort_keys=True).encode()).hexdigest()
+def digest(data: Any) -> str:
+    """Of what a plot is drawn from."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from tables import Table
 WHY = """Each line changes one thing (`python bench/retrieval_why.py`); for BM25, bm25s goes in steps from the page's
 settings to retr's."""
 BELOW = " The reranked list of TREC DL 2019 has a part of its own below."
-PLOT = "results/retrieval.svg"
+PLOT = "retrieval.svg"
 Row = Mapping[str, Any]
 
 
@@ -28,7 +28,7 @@ def retrieval(result: Row) -> Iterator[str]:
     """All sets and systems of bench/retrieval.py, and why some figures differ from those of the sets' pages."""
     every, pages, reasons = (Table.read(table) for table in result["tables"])
     yield "## Every retrieval set"
-    yield f"![nDCG@10 of each system on each set, with 95% intervals]({PLOT})"
+    yield f"![nDCG@10 of each system on each set, with 95% intervals](results/{PLOT})"
     yield every.markdown()
     yield result["caption"]
     yield f"{recorded(result)} (the file has each row's own); {made_on(result)}"

@@ -119,6 +119,25 @@ def test_the_part_on_candidates_says_what_was_measured(page: Any) -> None:
     assert "from 0.600 to 0.800" in text
 
 
+def test_the_plot_of_candidates_shows_what_is_stated_and_carries_its_mark(page: Any, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    import results_depth
+
+    means = {"mean": 0.7, "low": 0.6, "high": 0.8, "best": 0.9}
+    names = {
+        "BM25, the first 10": 10,
+        results_depth.HUNDRED: 100,
+        f"BM25, the first 1,000 {results_depth.ESTIMATE}": 176,
+    }
+    rows = [{"candidates": name, "passages": many, **means} for name, many in names.items()]
+    line = {"value": 0.74, "low": 0.6, "high": 0.8, "power": 0.5}
+    depth = {"rows": rows, "far": 1000, "extrapolated": line, "stated": 0.75}
+    page.draw(depth, tmp_path / results_depth.PLOT, page.digest(depth))
+    drawn = (tmp_path / results_depth.PLOT).read_text()
+    assert "stated, of 1,000: 0.750" in drawn
+    assert page.digest(depth) in drawn
+
+
 def test_a_system_without_a_run_says_so(page: Any, published: Path) -> None:
     text = page.rendered({}, published)
     assert text.count(page.NOT_RUN) == 2
