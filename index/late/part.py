@@ -14,7 +14,7 @@ from retr.index.late.kernels.reference import numbers_of, similarities
 from retr.index.late.lists import Lists, write_lists
 from retr.index.late.planning import LISTED
 from retr.index.late.query import PreparedQuery
-from retr.index.late.storage import open_tokens, write_tokens
+from retr.index.late.storage import CODES, OFFSETS, RESIDUALS, open_tokens, write_tokens
 from retr.retrieval.embeddings import Floats, TokenVectors
 from retr.retrieval.errors import Damaged
 
@@ -29,12 +29,22 @@ def write_part(
 
     Lists are made for `lists_from` tokens and more. Nothing is synced. Errors as `write_tokens` has them.
     """
-    documents, tokens, names = write_tokens(disk, folder, blocks, codec)
+    return finish_part(disk, folder, codec, write_tokens(disk, folder, blocks, codec), lists_from)
+
+
+def finish_part(
+    disk: Disk, folder: Path, codec: Codec, sizes: tuple[int, int], lists_from: int
+) -> tuple[list[str], dict[str, Any]]:
+    """Lists beside written tokens, where those are many; gives the names of all files, and what they hold.
+
+    `sizes` are documents and tokens.
+    """
+    documents, tokens = sizes
+    names = [CODES, RESIDUALS, OFFSETS] if codec.coded else [RESIDUALS, OFFSETS]
     facts: dict[str, Any] = {"documents": documents, "tokens": tokens, "bits": codec.bits, "dim": codec.dim}
     if codec.coded and tokens >= lists_from:
-        facts["entries"], more = write_lists(
-            disk, folder, open_tokens(folder, documents, tokens, codec), len(codec.centroids)
-        )
+        written = open_tokens(folder, documents, tokens, codec)
+        facts["entries"], more = write_lists(disk, folder, written, len(codec.centroids))
         names = [*names, *more]
     return names, facts
 

@@ -23,12 +23,11 @@ from retr.retrieval.errors import BadInput, Damaged, Mismatch
 CODES, RESIDUALS, OFFSETS = "codes.npy", "residuals.npy", "offsets.npy"
 
 
-def write_tokens(disk: Disk, folder: Path, blocks: Iterable[TokenVectors], codec: Codec) -> tuple[int, int, list[str]]:
-    """Code blocks of documents into an existing folder; gives documents, tokens and the files' names. Syncs nothing.
+def write_tokens(disk: Disk, folder: Path, blocks: Iterable[TokenVectors], codec: Codec) -> tuple[int, int]:
+    """Code blocks of documents into an existing folder; gives how many documents and tokens. Syncs nothing.
 
     BadInput where a document has no token, or a token's vector is not of length 1; Mismatch for another dim.
     """
-    names = [CODES, RESIDUALS, OFFSETS] if codec.coded else [RESIDUALS, OFFSETS]
     with ExitStack() as files:
         codes = files.enter_context(GrowingArray(disk, folder / CODES, "<u2", ())) if codec.coded else None
         residuals = files.enter_context(GrowingArray(disk, folder / RESIDUALS, "|u1", (codec.width,)))
@@ -41,8 +40,7 @@ def write_tokens(disk: Disk, folder: Path, blocks: Iterable[TokenVectors], codec
             residuals.append(packed)
             if codes is not None:
                 codes.append(found)
-        documents, tokens = offsets.rows - 1, residuals.rows
-    return documents, tokens, names
+        return offsets.rows - 1, residuals.rows
 
 
 def check_block(block: TokenVectors, dim: int, before: int) -> None:

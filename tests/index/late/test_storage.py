@@ -11,13 +11,14 @@ from retr.index.late.codec import Codec
 from retr.index.late.index import LateIndex
 from retr.index.late.kernels.native import chosen_kernels
 from retr.index.late.lists import Lists, write_lists
+from retr.index.late.merging import merge_parts
 from retr.index.late.part import LatePart, write_part
 from retr.index.late.settings import Effort
 from retr.index.late.storage import open_tokens
 from retr.retrieval.embeddings import TokenVectors
 from retr.retrieval.errors import BadInput, Damaged, Mismatch
 
-from .conftest import Made, World, ragged, take, unit
+from .conftest import Made, World, ragged, take, unit, write
 
 
 @pytest.mark.parametrize(("bits", "each"), [(4, 66), (2, 34), (80, 130), (8, 128)])
@@ -60,6 +61,30 @@ def test_lists_name_each_document_of_a_centroid_once(world: World, codecs: dict[
         expected = np.unique(document_of[tokens.codes == centroid])
         assert np.flatnonzero(lists.documents(np.array([centroid]), 800)).tolist() == expected.tolist()
     assert entries == len(np.unique(tokens.codes.astype(np.int64) * 800 + document_of))
+
+
+@pytest.mark.parametrize("bits", [8, 80, 4, 2])
+def test_merging_copies_what_is_kept_bit_by_bit(
+    world: World, codecs: dict[int, Codec], bits: int, tmp_path: Path
+) -> None:
+    codec, cuts = codecs[bits], ((0, 300), (300, 301), (301, 800))
+    parts = [write(tmp_path / str(cut), take(world.documents, list(range(*cut))), codec) for cut in cuts]
+    keep = np.random.default_rng(0).random(800) < 0.6
+    masks = [keep[first:last] for first, last in cuts]
+    for name in ("merged", "whole"):
+        (tmp_path / name).mkdir()
+    found = merge_parts(Disk(), tmp_path / "merged", list(zip(parts, masks, strict=True)), codec, lists_from=1)
+    kept = take(world.documents, np.flatnonzero(keep))
+    assert found == write_part(Disk(), tmp_path / "whole", [kept], codec, lists_from=1)
+    for name in found[0]:
+        assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_merging_nothing_gives_an_empty_part(world: World, codecs: dict[int, Codec], tmp_path: Path) -> None:
+    part = write(tmp_path / "part", take(world.documents, [0, 1]), codecs[4])
+    (tmp_path / "merged").mkdir()
+    _, facts = merge_parts(Disk(), tmp_path / "merged", [(part, np.zeros(2, np.bool_))], codecs[4])
+    assert len(LatePart.open(tmp_path / "merged", codecs[4], facts, chosen_kernels())) == 0
 
 
 def test_a_document_without_tokens_is_refused(codecs: dict[int, Codec], world: World, tmp_path: Path) -> None:
