@@ -74,7 +74,7 @@ def drawn(
         scores.append(mean(100 * metric(task, logits[some], gold[some]) for logits in own))
         goals.append(mean(100 * metric(task, logits[some], gold[some]) for logits in taught))
     one, other = np.array(scores), np.array(goals)
-    interval = {"score": one, "difference": one - other, "share": one / other}
+    interval = {"score": one, "difference": one - other, "share": one[other > 0] / other[other > 0]}
     return {f"{name}_interval": np.percentile(values, [2.5, 97.5]).tolist() for name, values in interval.items()}
 
 
