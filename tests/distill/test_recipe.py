@@ -1,5 +1,7 @@
 """Recipes: what stands in them reaches the method, and what is wrong is named with its file."""
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,13 @@ from retr.distill.static.settings import StaticSettings
 from retr.retrieval.errors import RetrError
 from retr.retrieval.kinds import resolve
 
+GUIDES = [Path(__file__).parents[2] / "docs" / name for name in ("distilling.md", "static.md")]
+RECIPES = [
+    text
+    for page in GUIDES
+    for text in re.findall(r"^```toml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    if "method" in tomllib.loads(text)
+]
 GOOD = 'method = "static"\nteacher = "t"\nout = "o"\n'
 
 
@@ -68,3 +77,17 @@ def test_a_recipe_runs(make_bi: Any, tmp_path: Path) -> None:
     told = read_recipe(path).run(lambda unit, done, total: seen.add(unit))
     assert told["figures"]["dim"] == 4
     assert seen == {"documents", "words", "passages", "fitting steps", "held-out passages"}
+
+
+def test_the_guides_hold_recipes() -> None:
+    assert {tomllib.loads(text)["method"] for text in RECIPES} == {"static", "margin-mse", "dse"}
+
+
+@pytest.mark.parametrize("text", RECIPES, ids=lambda text: tomllib.loads(text)["method"])
+def test_every_recipe_of_the_guides_is_sound(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = tomllib.loads(text).get("model")
+    if model:
+        Path(model).mkdir(parents=True)
+    Path("r.toml").write_text(text)
+    assert read_recipe(Path("r.toml")).recipe.method == tomllib.loads(text)["method"]

@@ -227,6 +227,28 @@ def test_a_teacher_is_used_again_when_it_is_the_same(
         read_recipe(other).run()
 
 
+@pytest.mark.parametrize("cut_at", [("steps", 1, 2), ("rows labelled", 8, 8), ("steps", 1, 3)])
+def test_cut_off_in_any_phase_it_comes_to_the_same_weights(
+    cut_at: tuple[str, int, int], write_pairs: Any, make_bi: Any, tmp_path: Path
+) -> None:
+    model, teaching = str(make_bi(seed=1)), {"steps": 2, "batch_size": 4, "accelerator": "cpu"}
+    told = {"teacher": model, "model": model, "teaching": teaching, "dse": {"task": "binary"}}
+    train = {"steps": 3, "batch_size": 4, "accelerator": "cpu", "checkpoint_every": 1}
+    path = recipe(tmp_path, write_pairs(), **told, train=train)
+
+    def cut(unit: str, done: int, total: int) -> None:
+        if (unit, done, total) == cut_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read_recipe(path).run(cut)
+    assert not (tmp_path / "out").exists()
+    read_recipe(path).run()
+    read_recipe(path, out=tmp_path / "whole").run()
+    for name in ("model.safetensors", "dse.safetensors"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
