@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, Damaged, Mismatch
 
 CODEC, CENTROIDS = "codec.json", "centroids.npy"
-MOST_GAIN = 16
-"""Levels that are finer than a sixteenth of a centroid's step would let sums of 4,096 numbers pass 31 bits."""
+MOST_NUMBERS, MOST_GAIN = 4096, 16
+"""A token's numbers, and levels to a centroid's step: with more of either a similarity could pass 31 bits."""
 _SWEEPS = 2
 _ALONG = 4
 """How much an error along a token counts beside one across it. On MiniLM's token vectors scores were 13 % (2 bits) and
@@ -48,10 +48,12 @@ class Codec:
 
     def __post_init__(self) -> None:
         count, dim = self.centroids.shape
-        if dim < 4 or dim % 4:
-            raise BadInput(f"Token vectors need a dim that 4 divides; got {dim}. Use a projection to such a dim.")
-        fits = (0 if self.bits == 8 else 1) <= count <= MOST_CENTROIDS
-        whole = 1 <= self.gain <= MOST_GAIN and 0 <= self.zero <= 255
+        if not 4 <= dim <= MOST_NUMBERS or dim % 4:
+            raise BadInput(
+                f"Token vectors need a dim that 4 divides, up to {MOST_NUMBERS}; got {dim}. Project them to one."
+            )
+        fits = self.bits in get_args(Bits) and (0 if self.bits == 8 else 1) <= count <= MOST_CENTROIDS
+        whole = type(self.gain) is type(self.zero) is int and 1 <= self.gain <= MOST_GAIN and 0 <= self.zero <= 255
         if not (fits and whole and self.levels.shape == (LEVELS,) and np.isfinite(self.unit) and self.unit >= 0):
             raise BadInput(
                 f"A codec of {self.bits} bits cannot have {count} centroids, unit {self.unit}, gain {self.gain} and "

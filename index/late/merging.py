@@ -27,7 +27,7 @@ def merge_parts(
     *,
     lists_from: int = LISTED,
 ) -> tuple[list[str], dict[str, Any]]:
-    """Write the documents of some parts that are to be kept, a mask [documents] each, into an existing folder, in order.
+    """Write the documents of some parts that are to be kept, a mask [documents] each, in order, into `folder`.
 
     Gives the files' names and what they hold, as `write_part` does. Nothing is synced.
     """

@@ -61,7 +61,7 @@ class LatePart:
         """Map what `write_part` wrote with this codec. Damaged where the files do not fit its facts."""
         try:
             documents, tokens, entries = int(facts["documents"]), int(facts["tokens"]), facts.get("entries")
-            if (facts["bits"], facts["dim"]) != (codec.bits, codec.dim):
+            if (facts["bits"], facts["dim"]) != (codec.bits, codec.dim) or min(documents, tokens) < 0:
                 raise Damaged(f"{str(folder)!r} was written with another codec. Run: retr check")
         except (KeyError, TypeError, ValueError) as error:
             raise Damaged(f"What is said of {str(folder)!r} cannot be read ({error!r}). Run: retr check") from None

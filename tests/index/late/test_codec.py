@@ -15,6 +15,8 @@ from retr.retrieval.errors import BadInput, Damaged, Mismatch
 
 from .conftest import World, unit
 
+ZEROS = b", ".join([b"0"] * LEVELS)
+
 
 def decoded(codec: Codec, values: Floats) -> Floats:
     codes, residuals = codec.encode(values)
@@ -126,8 +128,9 @@ def test_settings_name_what_is_wrong(wrong: dict[str, int]) -> None:
 def test_another_dim_is_refused(codecs: dict[int, Codec]) -> None:
     with pytest.raises(Mismatch, match="tokens of 128 numbers"):
         codecs[4].encode(np.zeros((1, 64), np.float32))
-    with pytest.raises(BadInput, match="dim that 4 divides; got 6"):
-        train_codec(unit(np.ones((3, 6))), 3, LateSettings())
+    for dim in (6, 4100):
+        with pytest.raises(BadInput, match=f"a dim that 4 divides, up to 4096; got {dim}"):
+            train_codec(unit(np.ones((3, dim))), 3, LateSettings())
 
 
 @pytest.mark.parametrize("bits", [8, 80, 4, 2])
@@ -146,6 +149,11 @@ def test_a_codec_comes_back_as_it_was(codecs: dict[int, Codec], bits: int, tmp_p
         (CODEC, b"{"),
         (CODEC, b"{}"),
         (CODEC, b'{"bits": 4, "dim": 128, "centroids": 3, "levels": [0], "unit": 1, "gain": 1, "zero": 0}'),
+        (CODEC, b'{"bits": 5, "dim": 128, "centroids": 512, "levels": [%s], "unit": 1, "gain": 1, "zero": 0}' % ZEROS),
+        (
+            CODEC,
+            b'{"bits": 4, "dim": 128, "centroids": 512, "levels": [%s], "unit": 1, "gain": 1.5, "zero": 0}' % ZEROS,
+        ),
         (CENTROIDS, b""),
         (CENTROIDS, b"\x93NUMPY"),
     ],

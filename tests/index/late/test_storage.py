@@ -133,7 +133,9 @@ def test_damage_is_named(world: World, codecs: dict[int, Codec], name: str, how:
         LatePart.open(tmp_path, codecs[4], facts, chosen_kernels())
 
 
-@pytest.mark.parametrize("wrong", [{"bits": 2}, {"dim": 64}, {"documents": 49}, {"tokens": 3}, {"tokens": None}])
+@pytest.mark.parametrize(
+    "wrong", [{"bits": 2}, {"dim": 64}, {"documents": 49}, {"tokens": 3}, {"tokens": None}, {"documents": -1}]
+)
 def test_facts_that_do_not_fit_are_refused(
     world: World, codecs: dict[int, Codec], wrong: dict[str, object], tmp_path: Path
 ) -> None:
