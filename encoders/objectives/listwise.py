@@ -8,7 +8,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
 from retr.encoders.objectives.checks import positive, scores_of
 from retr.encoders.objectives.in_batch import with_others
-from retr.encoders.objectives.scores import Scored, scores_by_student
+from retr.encoders.objectives.scores import Scored, scored, scores_by_student
 from retr.encoders.objectives.similarity import Similarity
 from retr.encoders.trainable.student import Student
 from retr.encoders.training.batches import Batch
@@ -31,7 +31,7 @@ class BinaryCrossEntropy:
 
     def __call__(self, student: Student, batch: Batch) -> Tensor:
         """The mean over all candidates of all rows."""
-        scores = torch.cat(student.score(batch.queries, batch.candidates))
+        scores = torch.cat(scored(student, batch))
         firsts = batch.labels or (1.0,) * len(batch)
         rows = zip(firsts, batch.candidates, strict=True)
         wanted = [label for first, texts in rows for label in (first, *(0.0,) * (len(texts) - 1))]

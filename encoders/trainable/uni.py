@@ -56,8 +56,20 @@ class UniStudent(ScoresOnly):
         return self.backbone.device
 
     def score(self, queries: Sequence[str], candidates: Sequence[Sequence[str]]) -> list[torch.Tensor]:
-        """For each query [its candidates], in one row a query, whatever the mask."""
+        """For each query [its candidates], in one row a query, whatever the mask.
+
+        With unique positions candidates are shuffled while training: data that has the positive first would teach the
+        place in place of the text.
+        """
         check_groups(queries, candidates)
+        if self.module.training and self.settings.positions == "unique":
+            orders = [torch.randperm(len(texts)) for texts in candidates]
+            mixed = [[texts[at] for at in order] for texts, order in zip(candidates, orders, strict=True)]
+            found = self._rows(queries, mixed)
+            return [scores[order.argsort().to(scores.device)] for scores, order in zip(found, orders, strict=True)]
+        return self._rows(queries, candidates)
+
+    def _rows(self, queries: Sequence[str], candidates: Sequence[Sequence[str]]) -> list[torch.Tensor]:
         rows = [
             [self.cutting.context(query), *self.cutting.candidates(texts)]
             for query, texts in zip(queries, candidates, strict=True)

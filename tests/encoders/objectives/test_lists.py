@@ -44,6 +44,14 @@ def test_listwise_without_a_teacher_is_the_softmax_cross_entropy(given: Any) -> 
     assert float(loss) == pytest.approx(sum(rows) / 2)
 
 
+def test_a_loss_over_scores_of_less_precision_is_made_in_float32(given: Any) -> None:
+    coarse = [row.bfloat16() for row in SCORES]
+    for objective in (ListwiseSoftmax(teacher=False), BinaryCrossEntropy()):
+        found = objective(given(scores=coarse), ROWS)
+        assert found.dtype == torch.float32
+        assert float(found) == float(objective(given(scores=[row.float() for row in coarse]), ROWS))
+
+
 def test_listwise_needs_the_teachers_scores(given: Any) -> None:
     with pytest.raises(BadInput, match="needs a score for each candidate"):
         ListwiseSoftmax()(given(scores=SCORES[:1]), Batch(queries=("a",), positives=("A",), negatives=(("n",),)))

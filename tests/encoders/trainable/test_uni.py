@@ -56,6 +56,22 @@ def test_with_unique_positions_the_order_matters(opened: Any) -> None:
     assert np.abs(scores(student, TEXTS[:3][::-1])[::-1] - scores(student, TEXTS[:3])).max() > EFFECT
 
 
+def test_training_with_unique_positions_shuffles_so_that_no_place_is_the_positives(opened: Any) -> None:
+    student = opened("arrow", positions="unique")
+    for part in student.module.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    student.module.train()
+    torch.manual_seed(3)
+    found = scores(student, TEXTS)
+    torch.manual_seed(3)
+    order = torch.randperm(len(TEXTS)).tolist()
+    student.module.eval()
+    expected = scores(student, [TEXTS[row] for row in order])
+    np.testing.assert_allclose(found[order], expected, atol=EQUAL)
+    assert np.abs(found - scores(student, TEXTS)).max() > 0.1
+
+
 @pytest.mark.parametrize("attention", BACKENDS)
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "modernbert"])
 @pytest.mark.parametrize("chunk", [1, 2, 3])
