@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from math import log
 from pathlib import Path
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from retr.encoders.distilled.shape import HEAD, DseShape, read_shape
+from retr.encoders.on_torch.packing import Packing
 from retr.encoders.reading.folder import read_json
 from retr.encoders.reading.tokenizing import check_list, token_ids
 from retr.encoders.trainable.backbone import Backbone, BackboneSettings, open_backbone
@@ -137,12 +140,39 @@ class DseStudent:
         write_parts(folder / HEAD, self.module.parts().state_dict(), {"dse": {"kind": "dse", **asdict(self.shape)}})
 
     def _states(self, batch: Sequence[Sequence[int]]) -> torch.Tensor:
-        """[texts, longest, layers x dim], or their mean over layers."""
-        ids, mask = padded(batch, self.backbone.fill), padded([[1] * len(row) for row in batch])
-        model = self.backbone.model
-        answer = model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device), output_hidden_states=True)
-        top = answer.hidden_states[-self.shape.layers :]
+        """[texts, longest, layers x dim], or their mean over layers; what stands in the padding means nothing."""
+        together = self.backbone.packed is not None and self.device.type == "cpu" and all(batch)
+        top = self._packed(batch) if together else self._padded(batch)
         return torch.cat(top, dim=2) if self.shape.combine == "concat" else torch.stack(top).mean(0)
+
+    def _packed(self, batch: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """Each top layer's states [texts, longest, dim] of texts end to end, which computes no padding."""
+        order = sorted(range(len(batch)), key=lambda row: -len(batch[row]))
+        lengths = [len(batch[row]) for row in order]
+        packing = Packing.of(lengths, self.device)
+        given = {"input_ids": torch.tensor([list(chain.from_iterable(batch[row] for row in order))])}
+        if self.backbone.segments:
+            given["token_type_ids"] = torch.zeros_like(given["input_ids"])
+        first = self.backbone.packed or 0
+        answer = self.backbone.model(
+            **given, position_ids=packing.positions + first, retr_packing=packing, output_hidden_states=True
+        )
+        places = sorted(range(len(order)), key=lambda place: order[place])
+
+        def unpacked(states: torch.Tensor) -> torch.Tensor:
+            parts = torch.split(states[0], lengths)
+            return pad_sequence([parts[place] for place in places], batch_first=True)
+
+        return [unpacked(states) for states in answer.hidden_states[-self.shape.layers :]]
+
+    def _padded(self, batch: Sequence[Sequence[int]]) -> Sequence[torch.Tensor]:
+        """The same of texts side by side."""
+        ids, mask = padded(batch, self.backbone.fill), padded([[1] * len(row) for row in batch])
+        answer = self.backbone.model(
+            input_ids=ids.to(self.device), attention_mask=mask.to(self.device), output_hidden_states=True
+        )
+        top: Sequence[torch.Tensor] = answer.hidden_states[-self.shape.layers :]
+        return top
 
 
 def open_dse(
@@ -152,6 +182,7 @@ def open_dse(
     running = running or BackboneSettings()
     backbone = open_backbone(folder, running)
     prove_padding(backbone)
+    backbone = backbone.packing() if running.attention == "auto" else backbone
     told = "dse" in read_json(folder / "retr.json", missing={})
     shape = shape or (read_shape(folder) if told else DseShape())
     layers = int(backbone.model.config.num_hidden_layers)

@@ -15,6 +15,7 @@ from retr.distill.dse.student import DseStudent, open_dse  # noqa: E402
 from retr.encoders import load_encoder, load_scorer  # noqa: E402
 from retr.encoders.distilled.model import load_model  # noqa: E402
 from retr.encoders.distilled.shape import DseShape  # noqa: E402
+from retr.encoders.trainable.backbone import BackboneSettings  # noqa: E402
 from retr.retrieval.errors import BadInput, Damaged, NotFound  # noqa: E402
 from retr.retrieval.scoring import SIMILARITIES  # noqa: E402
 
@@ -153,3 +154,24 @@ def test_what_does_not_fit_is_said(make_bi: Any, tmp_path: Path) -> None:
         load_model(folder)
     with pytest.raises(NotFound, match="No folder"):
         load_model("nowhere")
+
+
+@pytest.mark.parametrize("shape", SHAPES[:2], ids=str)
+@pytest.mark.parametrize("family", ["bert", "roberta", "mpnet"])
+def test_texts_end_to_end_have_the_vectors_of_padded_ones(family: str, shape: DseShape, make_bi: Any) -> None:
+    packed = open_dse(make_bi(family, seed=1), shape)
+    padded = open_dse(make_bi(family, seed=1), shape, BackboneSettings(attention="eager"))
+    assert padded.backbone.packed is None
+    assert (packed.backbone.packed is None) == (family == "mpnet")
+    for student in (packed, padded):
+        student.module.eval()
+    torch.testing.assert_close(packed.encode(TEXTS), padded.encode(TEXTS), atol=1e-5, rtol=1e-4)
+    packed.encode(TEXTS).sum().backward()
+    padded.encode(TEXTS).sum().backward()
+    ours, theirs = (
+        {name: part.grad for name, part in student.backbone.model.named_parameters() if part.grad is not None}
+        for student in (packed, padded)
+    )
+    assert ours.keys() == theirs.keys()
+    for name, gradient in ours.items():
+        torch.testing.assert_close(gradient, theirs[name], atol=1e-3, rtol=1e-3, msg=name)
