@@ -26,7 +26,8 @@ def float32_folder() -> Path | None:
 def exported(kind: str, model: Path, out: Path) -> Path:
     """The int8 network of a model folder, in a folder of its own; nothing to do where it is there."""
     if not out.exists():
-        export(f"{kind}={model}", out, settings=ExportSettings(precision="int8", weights=False, torch=False))
+        out.parent.mkdir(parents=True, exist_ok=True)
+    export(f"{kind}={model}", out, settings=ExportSettings(precision="int8", weights=False, torch=False))
     return out
 
 
