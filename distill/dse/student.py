@@ -143,7 +143,7 @@ class DseStudent:
         """[texts, longest, layers x dim], or their mean over layers; what stands in the padding means nothing."""
         together = self.backbone.packed is not None and self.device.type == "cpu" and all(batch)
         top = self._packed(batch) if together else self._padded(batch)
-        return torch.cat(top, dim=2) if self.shape.combine == "concat" else torch.stack(top).mean(0)
+        return torch.cat(top, dim=2) if self.shape.combine == "concat" else torch.stack(tuple(top)).mean(0)
 
     def _packed(self, batch: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Each top layer's states [texts, longest, dim] of texts end to end, which computes no padding."""
