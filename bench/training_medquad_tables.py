@@ -20,8 +20,8 @@ DATA, METRIC = "MedQuAD test", "nDCG@10"
 SEED = 0
 TITLES = {
     "bm25": "BM25",
-    "start": "all-MiniLM-L6-v2 in int8, as it comes",
-    "start-cut": "all-MiniLM-L6-v2 in int8, reading 128 tokens of a text as the trained ones",
+    "start": "all-MiniLM-L6-v2, as it comes",
+    "start-cut": "all-MiniLM-L6-v2, reading 128 tokens of a text as the trained ones",
     "pairs": "all-MiniLM-L6-v2 trained on MedQuAD, in-batch negatives",
     "hard": "all-MiniLM-L6-v2 trained on MedQuAD, a mined negative each",
 }
@@ -192,7 +192,7 @@ def caption(data: Mapping[str, Any], args: argparse.Namespace) -> str:
         f"temperature of {args.temperature:g}; "
         f"{args.steps} steps of 64 answers (64 questions, or 32 and a mined negative each), "
         f"{args.max_tokens} tokens a text, AdamW at {args.learning_rate:g}, {args.precision} on one CPU thread. The "
-        "step kept is the best of the dev questions over the dev answers. Each model is exported to int8 and asked "
+        "step kept is the best of the dev questions over the dev answers. Each model runs in float32 and is asked "
         "through retr's own search. Intervals: 95% bootstrap over questions, each question's value being its mean over "
         "the seeds; differences are paired; p by randomisation, adjusted by Holm over all differences here."
     )
