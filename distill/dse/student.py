@@ -143,7 +143,7 @@ class DseStudent:
         """[texts, longest, layers x dim], or their mean over layers; what stands in the padding means nothing."""
         together = self.backbone.packed is not None and self.device.type == "cpu" and all(batch)
         top = self._packed(batch) if together else self._padded(batch)
-        return torch.cat(top, dim=2) if self.shape.combine == "concat" else torch.stack(tuple(top)).mean(0)
+        return torch.cat(top, dim=2) if self.shape.combine == "concat" else torch.stack(top).mean(0)
 
     def _packed(self, batch: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Each top layer's states [texts, longest, dim] of texts end to end, which computes no padding."""
@@ -165,14 +165,13 @@ class DseStudent:
 
         return [unpacked(states) for states in answer.hidden_states[-self.shape.layers :]]
 
-    def _padded(self, batch: Sequence[Sequence[int]]) -> Sequence[torch.Tensor]:
+    def _padded(self, batch: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """The same of texts side by side."""
         ids, mask = padded(batch, self.backbone.fill), padded([[1] * len(row) for row in batch])
         answer = self.backbone.model(
             input_ids=ids.to(self.device), attention_mask=mask.to(self.device), output_hidden_states=True
         )
-        top: Sequence[torch.Tensor] = answer.hidden_states[-self.shape.layers :]
-        return top
+        return list(answer.hidden_states[-self.shape.layers :])
 
 
 def open_dse(
