@@ -6,5 +6,6 @@ METHODS: dict[str, str] = {
     "listwise-kl": "retr.distill.students.methods:LISTWISE_KL",
     "embedding-mse": "retr.distill.students.methods:EMBEDDING_MSE",
     "dse": "retr.distill.dse.method:METHOD",
+    "trans-encoder": "retr.distill.trans.method:METHOD",
 }
 """A method's name, as a recipe says it, to its `retr.distill.recipe.Method`."""
