@@ -1,0 +1,145 @@
+"""The first stage: documents as they are now, what is asked of them in training, and what is kept to ask in the end."""
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from retr.distill.adapting.questions import Questioner, held_out_question, place_of
+from retr.distill.adapting.settings import FEWEST_HELD_OUT, AdaptSettings
+from retr.distill.adapting.stages import Report, read_lines, write_lines
+from retr.distill.pairs import Pair, PairSettings
+from retr.retrieval.errors import BadInput
+from retr.retrieval.records import Document
+
+DOCUMENTS, PAIRS, PSEUDO = "documents.jsonl", "pairs.jsonl", "pseudo.jsonl"
+SHARE = 5
+"""At most one document in so many is held out."""
+
+
+def gather(
+    documents: Iterable[Document],
+    folder: Path,
+    settings: AdaptSettings,
+    questioners: Sequence[Questioner],
+    *,
+    hold_out: bool,
+    report: Report,
+) -> dict[str, Any]:
+    """Write the folder; the counts. With `hold_out` some documents lose a sentence, which then asks for them.
+
+    BadInput where the documents give no pair, or too few questions to measure by.
+    """
+    folder.mkdir(exist_ok=True)
+    read, nearest = folder / "read.jsonl", _Smallest(settings.held_out if hold_out else 0)
+
+    def counted() -> Iterator[dict[str, str]]:
+        for number, document in enumerate(documents, start=1):
+            nearest.offer(place_of(settings.seed, "held out", document.id))
+            yield {"id": document.id, "title": document.title, "text": document.text}
+            report("documents", number, number)
+
+    count = write_lines(read, counted())
+    nearest.keep(count // SHARE)
+    chosen = PairSettings(language=settings.language, seed=settings.seed)
+    pseudo: list[dict[str, str]] = []
+
+    def left() -> Iterator[dict[str, str]]:
+        for document in documents_in(read):
+            kept = document
+            if nearest.holds(place_of(settings.seed, "held out", document.id)):
+                asked = held_out_question(document, chosen)
+                if asked is not None:
+                    query, kept = asked
+                    pseudo.append({"id": kept.id, "query": query})
+            yield {"id": kept.id, "title": kept.title, "text": kept.text}
+
+    write_lines(folder / DOCUMENTS, left())
+    if hold_out and len(pseudo) < FEWEST_HELD_OUT:
+        raise BadInput(
+            f"The {count:,} documents give {len(pseudo)} held-out questions; at least {FEWEST_HELD_OUT} are needed to "
+            "measure by. Give queries and qrels, or more documents."
+        )
+    write_lines(folder / PSEUDO, pseudo)
+    read.unlink()
+    held = {one["id"] for one in pseudo}
+    made, kept = _write_pairs(folder, settings, questioners, held, (count, report))
+    return {"documents": count, "held_out": len(held), "pairs_made": made, "pairs": kept}
+
+
+def documents_in(path: Path) -> Iterator[Document]:
+    """The documents of a file that `gather` wrote."""
+    for line in read_lines(path):
+        yield Document(line["id"], line["text"], line["title"])
+
+
+def _write_pairs(
+    folder: Path,
+    settings: AdaptSettings,
+    questioners: Sequence[Questioner],
+    held: set[str],
+    progress: tuple[int, Report],
+) -> tuple[int, int]:
+    """All pairs, and then, of more than training takes, those whose hashes come first."""
+    drawn = _Smallest(settings.steps * settings.batch_size)
+    every = folder / "every.jsonl"
+
+    def pairs() -> Iterator[dict[str, Any]]:
+        for questioner in questioners:
+            for pair in questioner.ask(_trained_on(folder / DOCUMENTS, held, questioner.name, progress)):
+                drawn.offer(_place(settings.seed, pair.query, pair.positive))
+                yield {**asdict(pair), "questioner": questioner.name}
+
+    made = write_lines(every, pairs())
+    if not made:
+        raise BadInput(
+            "The documents give no pair: none has a passage of two sentences, or a title and a text. Give longer texts."
+        )
+    kept = write_lines(
+        folder / PAIRS,
+        (line for line in read_lines(every) if drawn.holds(_place(settings.seed, line["query"], line["positive"]))),
+    )
+    every.unlink()
+    return made, kept
+
+
+def _trained_on(path: Path, held: set[str], name: str, progress: tuple[int, Report]) -> Iterator[Document]:
+    count, report = progress
+    for number, document in enumerate(documents_in(path), start=1):
+        if document.id not in held:
+            yield document
+        report(f"documents asked by {name}", number, count)
+
+
+def pairs_in(folder: Path) -> list[Pair]:
+    """The pairs that are trained on."""
+    names = ("query", "positive", "query_id", "positive_id")
+    return [Pair(*(line[name] for name in names)) for line in read_lines(folder / PAIRS)]
+
+
+def _place(seed: int, query: str, positive: str) -> int:
+    return place_of(seed, "pair", query, positive)
+
+
+class _Smallest:
+    """The smallest so many of a stream of numbers."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._heap = most, list[int]()
+
+    def offer(self, number: int) -> None:
+        """One more."""
+        if len(self._heap) < self._most:
+            heapq.heappush(self._heap, -number)
+        elif self._most and -number > self._heap[0]:
+            heapq.heapreplace(self._heap, -number)
+
+    def keep(self, most: int) -> None:
+        """No more than so many of them."""
+        while len(self._heap) > most:
+            heapq.heappop(self._heap)
+
+    def holds(self, number: int) -> bool:
+        """Whether a number that was offered is among them."""
+        return bool(self._heap) and number <= -self._heap[0]
