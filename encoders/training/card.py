@@ -24,6 +24,10 @@ USES = {
         "A Poly-Encoder: a few vectors a query and one a candidate, and it reranks what a search found.",
         "retr search QUERY --rerank poly={0}",
     ),
+    "dse": (
+        "A Distilled Sentence Embedding: one vector a sentence, and a head that scores two of them.",
+        "retr search QUERY --rerank dse={0}",
+    ),
 }
 """A kind in words, and the command that uses it."""
 
