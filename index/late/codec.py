@@ -4,6 +4,7 @@ A token of 4 or 2 bits is  unit * (centroid - 128 + (level - zero) / gain),  num
 unit * (number - 128). Centroids and levels are bytes themselves, so a similarity is a sum of whole numbers.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,6 +80,12 @@ class Codec:
     def step(self) -> float:
         """What one of the whole numbers that scores are made of is worth, times the query's own step."""
         return self.unit / self.gain
+
+    @cached_property
+    def key(self) -> str:
+        """Equal for codecs that give equal codes, and only for those: a SHA-256 as hex."""
+        numbers = json.dumps([self.bits, self.dim, self.unit, self.gain, self.zero, self.levels.tolist()])
+        return hashlib.sha256(numbers.encode() + self.centroids.tobytes()).hexdigest()
 
     def encode(self, values: Floats) -> tuple[Codes, Bytes]:
         """Unit vectors [tokens, dim] to codes [tokens] (zeros without centroids) and bytes [tokens, width]."""

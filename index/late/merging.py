@@ -1,4 +1,4 @@
-"""Parts of one codec written as one, without their dead documents: tokens are copied as coded, which loses nothing."""
+"""Parts written as one without their dead documents: tokens of one codec are copied, which loses nothing."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from retr.index.disk.fsio import Disk
 from retr.index.late.arrays import GrowingArray
-from retr.index.late.codec import Codec
-from retr.index.late.kernels.arrays import Rows, Tokens
+from retr.index.late.codec import Codec, Codes
+from retr.index.late.kernels.arrays import Bytes, Rows, Tokens
 from retr.index.late.part import LatePart, finish_part
 from retr.index.late.planning import LISTED
 from retr.index.late.storage import CODES, OFFSETS, RESIDUALS
@@ -29,7 +29,8 @@ def merge_parts(
 ) -> tuple[list[str], dict[str, Any]]:
     """Write the documents of some parts that are to be kept, a mask [documents] each, in order, into `folder`.
 
-    Gives the files' names and what they hold, as `write_part` does. Nothing is synced.
+    Tokens of the same codec are copied, those of another one are decoded and coded anew. Gives the files' names and
+    what they hold, as `write_part` does. Nothing is synced.
     """
     with ExitStack() as files:
         codes = files.enter_context(GrowingArray(disk, folder / CODES, "<u2", ())) if codec.coded else None
@@ -37,16 +38,25 @@ def merge_parts(
         offsets = files.enter_context(GrowingArray(disk, folder / OFFSETS, "<i8", ()))
         offsets.append(np.zeros(1, np.int64))
         for part, keep in parts:
-            for ends, places in _pieces(part.tokens, np.flatnonzero(keep)):
+            for ends, places in pieces(part.tokens, np.flatnonzero(keep)):
                 offsets.append(ends + residuals.rows)
-                residuals.append(part.tokens.residuals[places])
-                if codes is not None and part.tokens.codes is not None:
-                    codes.append(part.tokens.codes[places])
+                found, packed = _coded(part, places, codec)
+                residuals.append(packed)
+                if codes is not None:
+                    codes.append(found)
         documents, tokens = offsets.rows - 1, residuals.rows
     return finish_part(disk, folder, codec, (documents, tokens), lists_from)
 
 
-def _pieces(tokens: Tokens, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
+def _coded(part: LatePart, places: Rows, codec: Codec) -> tuple[Codes, Bytes]:
+    """The codes and bytes of some of a part's tokens by `codec`."""
+    if part.codec.key != codec.key:
+        return codec.encode(part.codec.decode(part.tokens, places))
+    codes = np.zeros(len(places), np.uint16) if part.tokens.codes is None else part.tokens.codes[places]
+    return codes, part.tokens.residuals[places]
+
+
+def pieces(tokens: Tokens, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
     """Some documents at a time: where each ends, counted from the first, and the places of their tokens."""
     if not len(rows):
         return

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retr.index.exact import padded
-from retr.index.late.codec import Codec
 from retr.index.late.index import Alignment, Allowed, LateIndex
 from retr.index.late.kernels.arrays import Kernels, Rows
 from retr.index.late.kernels.native import chosen_kernels
@@ -25,20 +24,20 @@ class MixedIndex:
     both stand for the same similarities, each with the rounding of its codec.
     """
 
-    def __init__(self, parts: Sequence[tuple[Codec, LatePart]], kernels: Kernels | None = None) -> None:
-        if len({codec.dim for codec, _ in parts}) > 1:
+    def __init__(self, parts: Sequence[LatePart], kernels: Kernels | None = None) -> None:
+        if len({part.codec.dim for part in parts}) > 1:
             raise Mismatch("The parts of one index need tokens of one dim. Make the index again with one encoder.")
         engine = kernels or chosen_kernels()
-        starts = np.cumsum([0, *(len(part) for _, part in parts)], dtype=np.int64)
+        starts = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)
         self._size = int(starts[-1])
         self._indexes: list[LateIndex] = []
         self._rows: list[Rows] = []  # of each codec's documents, rising
         self._owner = np.zeros(self._size, np.int64)
-        for codec in {id(codec): codec for codec, _ in parts}.values():
-            own = [number for number, (other, _) in enumerate(parts) if other is codec]
+        for key in dict.fromkeys(part.codec.key for part in parts):
+            own = [number for number, part in enumerate(parts) if part.codec.key == key]
             rows = np.concatenate([np.arange(starts[number], starts[number + 1]) for number in own])
             self._owner[rows] = len(self._indexes)
-            self._indexes.append(LateIndex(codec, [parts[number][1] for number in own], engine))
+            self._indexes.append(LateIndex(parts[own[0]].codec, [parts[number] for number in own], engine))
             self._rows.append(rows)
 
     def __len__(self) -> int:

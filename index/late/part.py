@@ -53,7 +53,7 @@ class LatePart:
     """Documents' coded tokens. Documents count from 0. Safe to share between threads."""
 
     def __init__(self, tokens: Tokens, codec: Codec, kernels: Kernels, lists: Lists | None = None) -> None:
-        self.tokens, self._codec, self._kernels, self.lists = tokens, codec, kernels, lists
+        self.tokens, self.codec, self._kernels, self.lists = tokens, codec, kernels, lists
         self._scored = Tokens(None, *_rest(tokens)) if codec.bits == 8 else tokens
 
     @classmethod
@@ -98,7 +98,7 @@ class LatePart:
         starts, ends = self.tokens.offsets[rows], self.tokens.offsets[rows + 1]
         offsets = np.concatenate([[0], np.cumsum(ends - starts)]).astype(np.int64)
         places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
-        return TokenVectors(self._codec.decode(self.tokens, places), offsets)
+        return TokenVectors(self.codec.decode(self.tokens, places), offsets)
 
     def matches(self, query: PreparedQuery, row: int) -> tuple[Rows, Floats]:
         """For each query token the place of the document token it matches best, and their similarity: [query tokens].

@@ -18,6 +18,7 @@ SCANNED = 300_000
 """So few tokens of 8 bits are scored one by one, in some milliseconds: they need no centroids."""
 _MOST_POINTS = 64
 _NEAR_ONE = 1e-2
+_ROOM = 1.25
 _ROUNDS = 30
 _NUMBERS = 1 << 21
 """Numbers that the levels are fitted to."""
@@ -55,6 +56,17 @@ def train_codec(sample: Floats, tokens: int, settings: LateSettings) -> Codec:
     zero = int(np.clip(np.rint(127.5 - gain * (fitted[0] + fitted[-1]) / 2), 0, 255))
     levels[: len(fitted)] = np.clip(np.rint(fitted * gain) + zero, 0, 255)
     return Codec(settings.bits, kept, levels, unit, gain, zero)
+
+
+def raw_codec(dim: int, largest: float, known: Iterable[Codec] = ()) -> Codec:
+    """A codec of 8 bits without centroids, for numbers up to `largest`: a known one if they fit into it.
+
+    Otherwise one with a quarter of room above them, so that later tokens are likely to fit as well.
+    """
+    raw = [codec for codec in known if codec.bits == 8 and not codec.coded and codec.dim == dim]
+    fitting = next((codec for codec in raw if largest <= 127.5 * codec.unit), None)
+    empty, levels = np.empty((0, dim), np.uint8), np.zeros(LEVELS, np.uint8)
+    return fitting or Codec(8, empty, levels, min(1.0, _ROOM * largest) / 127)
 
 
 def lloyd(values: Floats, count: int) -> NDArray[np.float64]:

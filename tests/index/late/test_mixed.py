@@ -15,7 +15,7 @@ from retr.index.late.settings import Effort, LateSettings
 from retr.index.late.training import train_codec
 from retr.retrieval.errors import Mismatch
 
-from .conftest import World, take, unit, write
+from .conftest import World, ragged, take, unit, write
 
 CUTS = ((0, 250), (250, 251), (251, 600), (600, 800))
 BITS = (4, 8, 4, 8)
@@ -25,7 +25,7 @@ BITS = (4, 8, 4, 8)
 def mixed(world: World, codecs: dict[int, Codec], tmp_path_factory: pytest.TempPathFactory) -> MixedIndex:
     folder = tmp_path_factory.mktemp("mixed")
     parts = [
-        (codecs[bits], write(folder / str(cut), take(world.documents, list(range(*cut))), codecs[bits]))
+        write(folder / str(cut), take(world.documents, list(range(*cut))), codecs[bits])
         for cut, bits in zip(CUTS, BITS, strict=True)
     ]
     return MixedIndex(parts)
@@ -69,9 +69,12 @@ def test_an_empty_one_finds_nothing(world: World) -> None:
 
 def test_parts_of_two_dims_are_refused(codecs: dict[int, Codec], world: World, tmp_path: Path) -> None:
     other = train_codec(unit(np.ones((2, 8))), 2, LateSettings(bits=8))
-    part = write(tmp_path / "part", take(world.documents, [0]), codecs[4])
+    parts = [
+        write(tmp_path / "one", take(world.documents, [0]), codecs[4]),
+        write(tmp_path / "two", ragged([unit(np.ones((2, 8)))]), other),
+    ]
     with pytest.raises(Mismatch, match="one dim"):
-        MixedIndex([(codecs[4], part), (other, part)])
+        MixedIndex(parts)
 
 
 def test_eight_bits_are_coded_again_in_four_without_losing_more(
