@@ -25,31 +25,37 @@ class Trial:
     compare: Callable[[Floats, Floats], dict[str, float]]
     loss: Callable[[dict[str, float]], float]
 
-    def measure(self, kept: Collection[str], quick: bool = False) -> dict[str, float]:
-        """The worst figures on half of the texts."""
-        rows = choosing_half(len(self.exact))
-        found = self.outputs(kept, quick)
+    def measure(self, kept: Collection[str]) -> dict[str, float]:
+        """The worst figures on half of the texts, quickly."""
+        return self._worst(self.outputs(kept, True), choosing_half(len(self.exact)))
+
+    def within(self, kept: Collection[str], bounds: Bounds) -> bool:
+        """Whether half of the texts are within bounds by a margin, and all of them within bounds."""
+        found, rows = self.outputs(kept, False), choosing_half(len(self.exact))
+        half = _tightened(bounds).broken(self._worst(found, rows))
+        return not half and not bounds.broken(self._worst(found, range(len(self.exact))))
+
+    def _worst(self, found: list[Floats], rows: Sequence[int]) -> dict[str, float]:
         return max((self.compare(one[rows], self.exact[rows]) for one in found), key=self.loss)
 
 
 def choose_kept(trial: Trial, bounds: Bounds, report: Callable[[str], None]) -> tuple[str, ...]:
     """The units to keep in float. Nothing is measured one by one when all of them may be int8.
 
-    Otherwise each unit is quantised alone, and the unit with the greatest loss is kept, then the next, until half of
-    the texts are within bounds by a margin; the gate looks at all texts.
+    Otherwise each unit is quantised alone on half of the texts, and the unit with the greatest loss is kept, then the
+    next, until that half is within bounds by a margin, and within bounds the other half, which had no say in the order.
     """
-    wanted, units = _tightened(bounds), trial.units
-    if not wanted.broken(trial.measure(())):
+    units = trial.units
+    if trial.within((), bounds):
         return ()
     losses = {}
     for unit in units:
-        losses[unit] = trial.loss(trial.measure([other for other in units if other != unit], quick=True))
+        losses[unit] = trial.loss(trial.measure([other for other in units if other != unit]))
         report(f"{unit} alone in int8 loses {losses[unit]:.6f}")
     order = sorted(units, key=lambda unit: -losses[unit])
     for count in range(1, len(order)):
-        kept = order[:count]
-        if not wanted.broken(trial.measure(kept)):
-            return tuple(sorted(kept))
+        if trial.within(order[:count], bounds):
+            return tuple(sorted(order[:count]))
     return tuple(sorted(order))
 
 
