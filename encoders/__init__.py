@@ -13,6 +13,7 @@ ENCODERS = {
     "bi": "retr.encoders.bi:load",
     "static": "retr.encoders.static.encoder:load",
     "dse": "retr.encoders.distilled.encoder:load",
+    "late": "retr.encoders.late.encoder:load",
 }
 """Kind to a callable `source -> Encoder`."""
 
@@ -21,6 +22,7 @@ SCORERS = {
     "uni": "retr.encoders.uni:load",
     "poly": "retr.encoders.poly:load",
     "dse": "retr.encoders.distilled.scorer:load",
+    "late": "retr.encoders.late.scorer:load",
 }
 """Kind to a callable `source -> Scorer`."""
 

@@ -95,7 +95,7 @@ def read_folder(path: Path) -> ModelFolder:
         config=config,
         poolings=_poolings(path, pooling) if learned is None else (ATTENTION,),
         include_prompt=bool(pooling.get("include_prompt", True)),
-        dense=tuple(_dense(item) for item in dense_folders),
+        dense=tuple(read_dense(item) for item in dense_folders),
         head_files=tuple(file for item in (*filter(None, [learned]), *dense_folders) for file in weight_files(item)),
         normalised=similarity == "cosine" or any(kind == "Normalize" for kind, _ in modules),
         similarity=similarity,
@@ -207,7 +207,8 @@ def _attention(folder: Path) -> Floats:
     return query
 
 
-def _dense(folder: Path) -> Dense:
+def read_dense(folder: Path) -> Dense:
+    """The layer of a module folder of sentence-transformers; BadInput for an activation that is not known."""
     config = read_json(folder / "config.json")
     tensors = read_safetensors(weight_files(folder))
     activation = config.get("activation_function") or "torch.nn.modules.activation.Tanh"

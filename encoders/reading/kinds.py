@@ -10,6 +10,12 @@ from retr.retrieval.errors import BadInput
 FIRST_MODULES = {"StaticEmbedding": "static"}
 """The first module of modules.json, after its package, to the kind; what is not here is of the default kind."""
 
+SENTENCE_TYPES = {"MultiVectorEncoder": "late", "ColBERT": "late"}
+"""`model_type` of config_sentence_transformers.json to the kind; PyLate's is the second."""
+
+ARCHITECTURES = {"HF_ColBERT": "late"}
+"""The first of `architectures` of config.json to the kind, where it alone tells."""
+
 MODEL_TYPES = {"model2vec": "static"}
 """`model_type` of config.json to the kind."""
 
@@ -52,5 +58,15 @@ def _model_type(path: Path) -> str:
     return MODEL_TYPES.get(str(read_json(path / "config.json", missing={}).get("model_type")), "")
 
 
-CLUES: tuple[Callable[[Path], str], ...] = (_recorded, _first_module, _model_type)
+def _sentence_type(path: Path) -> str:
+    named = read_json(path / "config_sentence_transformers.json", missing={}).get("model_type")
+    return SENTENCE_TYPES.get(str(named), "")
+
+
+def _architecture(path: Path) -> str:
+    names = read_json(path / "config.json", missing={}).get("architectures") or [""]
+    return ARCHITECTURES.get(str(names[0]), "")
+
+
+CLUES: tuple[Callable[[Path], str], ...] = (_recorded, _first_module, _sentence_type, _architecture, _model_type)
 """In this order; the first that gives a kind decides."""

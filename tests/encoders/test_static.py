@@ -177,8 +177,8 @@ def test_the_folder_says_that_it_is_static(layout: str, make_static: Any) -> Non
 
 def test_retr_json_says_the_kind_before_all_else(make_bi: Any, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(make_bi(), tmp_path / "m"))
-    (folder / "retr.json").write_text('{"distilled": {"kind": "late"}}')
-    with pytest.raises(BadInput, match="'late' model; accepted here are bi, static"):
+    (folder / "retr.json").write_text('{"distilled": {"kind": "later"}}')
+    with pytest.raises(BadInput, match="'later' model; accepted here are bi, static"):
         load_encoder(str(folder))
 
 
