@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.conftest import MakeModel
 
 RECORDS = [{"id": word, "title": word, "text": f"the {word} {word}"} for word in ("red", "blue", "green", "warm")]
