@@ -52,26 +52,40 @@ def read_late(path: Path) -> LateFolder:
     if not (path / "config.json").is_file():
         raise NotFound(f"{path} has no config.json, so it is no model folder. Give the folder of a late model.")
     config = read_json(path / "config.json")
-    if (path / "modules.json").is_file():
-        top = read_json(path / "config_sentence_transformers.json", missing={})
-        modules = _modules(path)
-        if "MultiVectorMask" in dict(modules) or any(key in top for key in PYLATE):
-            return _of_modules(path, config, top, modules)
-    if is_stanford(config):
+    if _has_modules(path):
+        return _of_modules(path, config)
+    if _is_stanford(path):
         return _stanford(path, config)
+    if (path / "modules.json").is_file():
+        _modules(path)  # says what is wrong with them
     raise BadInput(
         f"{path} holds no late-interaction model. Train one from it (kind = 'late'), or give another folder."
     )
 
 
-def is_stanford(config: Mapping[str, Any]) -> bool:
+def is_late(path: Path) -> bool:
+    """Whether the folder says that it holds a late-interaction model."""
+    return _has_modules(path) or _is_stanford(path)
+
+
+def _has_modules(path: Path) -> bool:
+    """Whether modules.json has a mask of tokens, or PyLate's settings beside it."""
+    modules = read_json(path / "modules.json", missing={})
+    top = read_json(path / "config_sentence_transformers.json", missing={})
+    types = [str(entry.get("type")) for entry in modules if isinstance(entry, dict)]
+    return any(name.endswith(".MultiVectorMask") for name in types) or (
+        bool(types) and any(key in top for key in PYLATE)
+    )
+
+
+def _is_stanford(path: Path) -> bool:
     """Whether config.json is of Stanford's ColBERT, whose projection stands among the encoder's weights."""
-    return "HF_ColBERT" in (config.get("architectures") or [])
+    return "HF_ColBERT" in (read_json(path / "config.json", missing={}).get("architectures") or [])
 
 
-def _of_modules(
-    path: Path, config: Mapping[str, Any], top: Mapping[str, Any], modules: list[tuple[str, Path]]
-) -> LateFolder:
+def _of_modules(path: Path, config: Mapping[str, Any]) -> LateFolder:
+    top = read_json(path / "config_sentence_transformers.json", missing={})
+    modules = _modules(path)
     folders = dict(modules)
     masks = "MultiVectorMask" in folders
     mask = read_json(folders["MultiVectorMask"] / "config.json") if masks else _pylate_mask(top)

@@ -50,16 +50,19 @@ class InfoNCE:
     def of_vectors(self, queries: Tensor, documents: Tensor, batch: Batch) -> Tensor:
         """The loss of [rows, dim] queries and [rows + negatives, dim] documents: positives first, then row by row."""
         rows = len(batch)
-        pool = _Pool.of(batch, share=self.gather)
         first, rest = documents[:rows], documents[rows:]
         if self.gather:
             first, rest = gathered(first), gathered(rest)
-        similarities = every_pair(queries, torch.cat([first, rest]), self.similarity)
-        target = torch.arange(pool.start, pool.start + rows, device=queries.device)
-        hidden = pool.hidden(batch, in_batch=self.in_batch, same=self.mask_same).to(queries.device)
-        hidden = hidden | self._too_near(similarities, target)
-        loss = cross_entropy((similarities / self.temperature).masked_fill(hidden, -torch.inf), target)
+        loss = self.of_similarities(every_pair(queries, torch.cat([first, rest]), self.similarity), batch)
         return loss if self.directions == "query" else (loss + self._backwards(queries, documents, batch)) / 2
+
+    def of_similarities(self, similarities: Tensor, batch: Batch) -> Tensor:
+        """The loss of queries finding their positives, of [rows, candidates]: all positives, then all negatives."""
+        pool = _Pool.of(batch, share=self.gather)
+        target = torch.arange(pool.start, pool.start + len(batch), device=similarities.device)
+        hidden = pool.hidden(batch, in_batch=self.in_batch, same=self.mask_same).to(similarities.device)
+        hidden = hidden | self._too_near(similarities, target)
+        return cross_entropy((similarities / self.temperature).masked_fill(hidden, -torch.inf), target)
 
     def _too_near(self, similarities: Tensor, target: Tensor) -> Tensor:
         if self.false_negative_margin is None:

@@ -1,6 +1,7 @@
 """Safetensors files without torch: a JSON head, then every tensor's bytes (github.com/huggingface/safetensors)."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from retr.retrieval.errors import Damaged, NotFound
 
 Array = NDArray[Any]
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "u1", "I8": "i1"}
+WRITTEN = {"float32": "F32", "float16": "F16", "int8": "I8"}
 MAX_HEAD_BYTES = 100_000_000
 
 
@@ -46,6 +48,21 @@ def floats(tensor: Array) -> Floats:
     if tensor.dtype == np.uint16:
         return (tensor.astype(np.uint32) << 16).view(np.float32)
     return np.asarray(tensor, dtype=np.float32)
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Array]) -> None:
+    """The tensors in their own types, end to end after a head that is padded to 8 bytes, as the format asks."""
+    head: dict[str, Any] = {}
+    end = 0
+    for name, values in tensors.items():
+        head[name] = {"dtype": WRITTEN[str(values.dtype)], "shape": list(values.shape)}
+        head[name]["data_offsets"] = [end, end := end + values.nbytes]
+    text = json.dumps(head, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for values in tensors.values():
+            np.ascontiguousarray(values).tofile(file)
 
 
 def _read_file(path: Path) -> dict[str, Array]:

@@ -1,15 +1,12 @@
 """Static embeddings to a folder: sentence-transformers and model2vec read the same one."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from retr.encoders.graphs.quantising import quantised_table
-from retr.encoders.reading.safetensors_file import Array
+from retr.encoders.reading.safetensors_file import Array, write_safetensors
 from retr.encoders.reading.weights import Table
 from retr.encoders.static.reading import MODEL_TYPE, MODULE
 from retr.retrieval.embeddings import Floats
@@ -17,7 +14,6 @@ from retr.retrieval.errors import unknown
 
 Storage = Literal["float32", "float16", "int8"]
 STORAGES: tuple[Storage, ...] = ("float32", "float16", "int8")
-DTYPES = {"float32": "F32", "float16": "F16", "int8": "I8"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +39,7 @@ def write_static(folder: Path, model: StaticModel, storage: Storage = "float32")
         tensors = {"embeddings": packed.values, "weights": packed.scale[:, 0]}
     else:
         tensors = {"embedding.weight": model.table.astype(storage)}
-    _write_safetensors(folder / "model.safetensors", tensors)
+    write_safetensors(folder / "model.safetensors", tensors)
     model.tokenizer.save(str(folder / "tokenizer.json"))
     described: dict[str, Any] = {
         "modules.json": [
@@ -56,18 +52,3 @@ def write_static(folder: Path, model: StaticModel, storage: Storage = "float32")
     for name, content in described.items():
         (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return [folder / name for name in ("model.safetensors", "tokenizer.json", *described)]
-
-
-def _write_safetensors(path: Path, tensors: Mapping[str, Array]) -> None:
-    """The tensors in their own types, end to end after a head that is padded to 8 bytes, as the format asks."""
-    head: dict[str, Any] = {}
-    end = 0
-    for name, values in tensors.items():
-        head[name] = {"dtype": DTYPES[str(values.dtype)], "shape": list(values.shape)}
-        head[name]["data_offsets"] = [end, end := end + values.nbytes]
-    text = json.dumps(head, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for values in tensors.values():
-            np.ascontiguousarray(values).tofile(file)

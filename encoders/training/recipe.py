@@ -20,6 +20,7 @@ STUDENTS: dict[str, tuple[str, str]] = {
     "cross": ("retr.encoders.trainable.cross:open_cross", "retr.encoders.trainable.cross:CrossSettings"),
     "uni": ("retr.encoders.trainable.uni:open_uni", "retr.encoders.trainable.uni:UniSettings"),
     "poly": ("retr.encoders.trainable.poly:open_poly", "retr.encoders.trainable.poly:PolySettings"),
+    "late": ("retr.encoders.trainable.late:open_late", "retr.encoders.trainable.late:LateSettings"),
 }
 """A kind to what opens its student, `(folder, settings, running)`, and to the settings of the table `[student]`."""
 
