@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "check": "retr.cli.check:check",
     "train": "retr.cli.train:train",
     "distill": "retr.cli.distill:distill",
+    "adapt": "retr.cli.adapt:adapt",
     "mine": "retr.cli.mine:mine",
     "pairs": "retr.cli.pairs:pairs",
     "encode": "retr.cli.encode:encode",

@@ -13,8 +13,8 @@ from retr.distill.adapting.neighbours import Documents, write_rows
 from retr.distill.adapting.questions import Questioner, own_questioners
 from retr.distill.adapting.reporting import FIGURE, PAGE, RECORD, draw, page
 from retr.distill.adapting.settings import AdaptSettings
-from retr.distill.adapting.stages import Report, Stages, check_asked, digested, read_json, read_lines, write_json
-from retr.distill.adapting.starting import start_folder
+from retr.distill.adapting.stages import RUN, Report, Stages, check_asked, digested, read_json, read_lines, write_json
+from retr.distill.adapting.starting import need_packages, start_folder
 from retr.distill.adapting.teaching import check_teachers, label, method_of, objective_of, train
 from retr.distill.folder import check_new
 from retr.distill.labelling.store import Labels
@@ -102,6 +102,7 @@ def adapt(
         return record
     check_new(asked.out)
     start = start_folder(asked.encoder)
+    need_packages()
     asked.work.mkdir(exist_ok=True)
     with locked(asked.work):
         stages = Stages(asked.work)
@@ -109,6 +110,15 @@ def adapt(
         record = _Run(asked, stages, start, given, report).whole(documents, wanted)
     _clean(asked.work)
     return record
+
+
+def begun_with(out: Path) -> str:
+    """The encoder that an earlier call for this folder began with; empty where there was none."""
+    for path in (out / RECORD, out.absolute().with_name(f"{out.name}.adapting") / RUN):
+        if path.is_file():
+            told = read_json(path)
+            return str(told.get("asked", told)["encoder"])
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,13 @@ class AdaptSettings:
         """Refuse an unknown method or metric, and numbers out of their range."""
         _check_known("method of adapting", self.method, get_args(Method))
         _check_known("precision", self.precision, get_args(Precision))
-        for name, least in (("steps", 1), ("batch_size", 2), ("negatives", 1), ("seed", 0), ("max_tokens", 0)):
+        for name, least in (("steps", 1), ("batch_size", 2), ("negatives", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise BadInput(f"{name} is {getattr(self, name)}; give a whole number of at least {least}.")
+        if self.max_tokens != 0 and self.max_tokens < FEWEST_TOKENS:
+            raise BadInput(
+                f"max_tokens is {self.max_tokens}; give at least {FEWEST_TOKENS}, or 0 for all that are read."
+            )
         if self.depth < self.negatives:
             raise BadInput(f"depth is {self.depth}, less than the {self.negatives} negatives that are to be among it.")
         if self.held_out < FEWEST_HELD_OUT:
@@ -59,5 +63,7 @@ def _check_known(what: str, name: str, known: tuple[str, ...]) -> None:
         raise unknown(what, str(name), known)
 
 
+FEWEST_TOKENS = 8
+"""A text of fewer says nothing."""
 FEWEST_HELD_OUT = 10
 """Pseudo questions without which nothing is measured."""

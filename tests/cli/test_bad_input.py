@@ -795,6 +795,48 @@ PAIRS = [
 """`retr pairs`"""
 
 
+def adapt(*more: str, out: str = "new") -> list[str]:
+    return ["adapt", "--out", out, *more]
+
+
+ADAPTED = [
+    Case("no out", "--out DIR", ["adapt", "--corpus", "d.jsonl"], short),
+    Case("no documents", "Give --corpus DOCUMENTS, or --index DIR", adapt()),
+    Case("corpus not there", "No file or folder 'd.jsonl'", adapt("--corpus", "d.jsonl")),
+    Case("index not there", "ix", adapt("--index", "ix")),
+    Case("index without vectors", "no encoder to begin with", adapt("--index", "ix"), with_index()),
+    Case("reindex without an index", "Give --index DIR", adapt("--corpus", "d.jsonl", "--reindex"), short),
+    Case("standard input", "not standard input", adapt("--corpus", "-")),
+    Case("out in the corpus", "lies in the source", adapt("--corpus", ".")),
+    Case("method", "Did you mean 'infonce'", adapt("--corpus", "d.jsonl", "--method", "infnce"), short),
+    Case("no teacher for it", "needs a teacher", adapt("--corpus", "d.jsonl", "--method", "margin-mse"), short),
+    Case("no steps", "steps is 0", adapt("--corpus", "d.jsonl", "--steps", "0"), short),
+    Case("no text", "max_tokens is 1", adapt("--corpus", "d.jsonl", "--max-tokens", "1"), short),
+    Case("negatives of nothing", "depth is 2", adapt("--corpus", "d.jsonl", "--depth", "2"), short),
+    Case("rate", "a number above 0", adapt("--corpus", "d.jsonl", "--learning-rate", "nan"), short),
+    Case("level", "between 0 and 1", adapt("--corpus", "d.jsonl", "--alpha", "5"), short),
+    Case("metric", "Did you mean 'ndcg'", adapt("--corpus", "d.jsonl", "--metric", "ndcq@10"), short),
+    Case("precision", "Did you mean 'float16'", adapt("--corpus", "d.jsonl", "--precision", "float6"), short),
+    Case("wait", "at least 0", adapt("--corpus", "d.jsonl", "--wait", "-1"), short),
+    Case(
+        "qrels alone",
+        "no queries",
+        adapt("--corpus", "d.jsonl", "--qrels", "q.tsv"),
+        both(short, file("q.tsv", "1\ta\t1\n")),
+    ),
+    Case(
+        "queries of no teacher",
+        "there is none",
+        adapt("--corpus", "d.jsonl", "--queries", "q.txt"),
+        both(short, file("q.txt", "red\n")),
+    ),
+    Case("kind of encoder", "is of the kind static", adapt("--corpus", "d.jsonl", "--encoder", "static=m"), short),
+    Case("encoder not there", "no model folder 'm'", adapt("--corpus", "d.jsonl", "--encoder", "m"), short),
+    Case("another thing there", "exists already", adapt("--corpus", "d.jsonl"), both(short, file("new/x", "x"))),
+]
+"""`retr adapt`"""
+
+
 def training(more: str = "", data: str = 'files = "t.jsonl"', objective: str = 'name = "infonce"') -> str:
     """A recipe, with a folder that is no model: what is wrong here is said before it is opened."""
     return f'{more}\nmodel = "."\nout = "new"\n[data]\n{data}\n[objective]\n{objective}\n'
