@@ -18,7 +18,7 @@ SHOWN = (MAIN, "mrr@10", "recall@100")
 LARGEST_UNEXPLAINED = 0.01
 RERANKED = "msmarco-dl19-top100"
 STATED = SETS[RERANKED].figures["cross"].value
-TITLES = {"scifact": "SciFact test", RERANKED: "TREC DL 2019, reranking"}
+TITLES = {"scifact": "SciFact test", "medquad": "MedQuAD test", RERANKED: "TREC DL 2019, reranking"}
 """Where the results page calls a set by another name, because papers report on it."""
 
 KINDS = {
