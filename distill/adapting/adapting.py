@@ -28,6 +28,7 @@ from retr.retrieval.records import Document, Query
 from retr.retrieval.runs import Qrels
 from retr.retrieval.version import VERSION
 
+FEWEST_QUERIES = 2
 Read = Callable[[], Iterable[Document]]
 """The documents, read when they are needed: a run that goes on has its own copy of them."""
 
@@ -59,8 +60,12 @@ class Adaptation:
                 "Queries without judgements are measured by agreement with a teacher, and there is none. Give qrels, "
                 "a teacher, or no queries: then pseudo questions are made of the documents."
             )
-        if self.qrels is not None and not any(query.id in self.qrels.grades for query in self.queries):
-            raise BadInput(f"None of the {len(self.queries)} queries is in the qrels. Give those of one set.")
+        usable = [query for query in self.queries if self.qrels is None or self.qrels.grades.get(query.id)]
+        if self.queries and len(usable) < FEWEST_QUERIES:
+            raise BadInput(
+                f"{len(usable)} of the {len(self.queries)} queries can be measured, and a comparison needs "
+                f"{FEWEST_QUERIES}, better fifty. Give queries and qrels of one set."
+            )
 
     @property
     def work(self) -> Path:
@@ -134,7 +139,7 @@ class _Run:
         asked, stages = self.asked, self.stages
         method = method_of(asked.settings, asked.teachers)
         teachers = [open_teacher(spec) for spec in asked.teachers]
-        check_teachers(method, teachers)
+        check_teachers(method, teachers, load_encoder(f"bi={self.start}").dim)
         gathered = stages.done("material", lambda: self._gathered(documents))
         counts = gathered | stages.done("rows", lambda: self._mined(gathered["documents"]))
         labels = self._labelled(method, teachers)

@@ -40,13 +40,22 @@ def method_of(settings: AdaptSettings, teachers: Sequence[str]) -> str:
     return settings.method
 
 
-def check_teachers(method: str, teachers: Sequence[Teacher]) -> None:
-    """BadInput where encoders and scorers are mixed, whose scores have no common scale, or vectors are to be learnt."""
+def check_teachers(method: str, teachers: Sequence[Teacher], dim: int) -> None:
+    """BadInput where encoders and scorers are mixed, whose scores have no common scale, and for vectors that the
+    student, whose own have `dim` numbers, cannot learn."""
     encoders = [isinstance(teacher, EncoderTeacher) for teacher in teachers]
     if any(encoders) and not all(encoders):
         raise BadInput("Teachers are all scorers or all encoders: cosines and logits have no mean. Leave some out.")
-    if method == "embedding-mse" and not all(encoders):
-        raise BadInput(f"embedding-mse learns vectors, and {teachers[0].name} gives scores. Take an encoder.")
+    if method != "embedding-mse":
+        return
+    (teacher,) = teachers
+    if not isinstance(teacher, EncoderTeacher):
+        raise BadInput(f"embedding-mse learns vectors, and {teacher.name} gives scores. Take an encoder.")
+    if teacher.encoder.dim != dim:
+        raise BadInput(
+            f"embedding-mse learns vectors of {dim} numbers, and {teacher.name} gives {teacher.encoder.dim}. Leave "
+            "--method out: then its scores are learned."
+        )
 
 
 def rows_settings(path: Path) -> RowsSettings:

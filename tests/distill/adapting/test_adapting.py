@@ -212,7 +212,7 @@ def test_titles_ask_for_texts_that_do_not_repeat_them() -> None:
     [
         ({"queries": (Query("q", "red"),)}, "there is none"),
         ({"qrels": Qrels({"q": {"d1": 1}})}, "no queries"),
-        ({"queries": (Query("q", "red"),), "qrels": Qrels({"p": {"d1": 1}})}, "None of the 1 queries"),
+        ({"queries": (Query("q", "red"),), "qrels": Qrels({"p": {"d1": 1}})}, "0 of the 1 queries"),
         ({"settings": {"method": "listwise-kl"}}, "needs a teacher"),
         ({"settings": {"method": "infonce"}, "teachers": ("a",)}, "leave --teacher out"),
         ({"settings": {"method": "embedding-mse"}, "teachers": ("a", "b")}, "one encoder"),
@@ -226,6 +226,16 @@ def test_what_cannot_be_adapted_is_said_first(more: dict[str, Any], message: str
 def test_scorers_and_encoders_are_not_averaged(asked: Make, documents: Make, make_bi: Make, make_cross: Make) -> None:
     plan = asked(teachers=(f"cross={make_cross()}", f"bi={make_bi()}"))
     with pytest.raises(BadInput, match="no mean"):
+        adapt(plan, documents)
+
+
+@pytest.mark.parametrize(("teacher", "message"), [("bi", "gives 10. Leave --method out"), ("cross", "gives scores")])
+def test_vectors_are_learned_of_an_encoder_of_the_same_size(
+    teacher: str, message: str, asked: Make, documents: Make, make_bi: Make, make_cross: Make
+) -> None:
+    folder = make_cross() if teacher == "cross" else make_bi(dense="torch.nn.modules.activation.Tanh")
+    plan = asked(teachers=(f"{teacher}={folder}",), settings={"method": "embedding-mse"})
+    with pytest.raises(BadInput, match=message):
         adapt(plan, documents)
 
 
