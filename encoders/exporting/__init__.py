@@ -16,6 +16,7 @@ EXPORTERS = {
     "cross": "retr.encoders.exporting.cross:open_source",
     "uni": "retr.encoders.exporting.uni:open_source",
     "poly": "retr.encoders.exporting.poly:open_source",
+    "late": "retr.encoders.exporting.late:open_source",
 }
 """Kind to a callable `(folder, name, texts) -> Exportable`."""
 

@@ -1,20 +1,23 @@
 """The networks of a late model's folder: the one that reads texts, and one under a mask where queries need it."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from retr.encoders.late.folder import LateFolder
 from retr.encoders.late.states import MaskedFile, MaskedNetwork, open_masked_graph
+from retr.encoders.on_torch.compute import Compute
 from retr.encoders.reading.exported import read_exported
 from retr.encoders.reading.families import is_known, read_transformer
-from retr.encoders.reading.folder import inside, onnx_file
+from retr.encoders.reading.folder import inside
 from retr.encoders.reading.record import Record, read_record
 from retr.encoders.reading.safetensors_file import read_safetensors, weight_files
+from retr.encoders.reading.weights import Transformer
 from retr.encoders.running.devices import asked_for
-from retr.encoders.running.network import Network, OnnxNetwork, open_file
+from retr.encoders.running.network import Network, open_file
 from retr.encoders.running.opening import Opened, open_exported, open_network
-from retr.retrieval.errors import BadInput
+from retr.retrieval.errors import BadInput, missing_package
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,25 +52,27 @@ def _masked(folder: LateFolder, record: Record | None, opened: Opened, *, usual:
         raise BadInput(f"{path} fills queries up with tokens that are not seen; ONNX files run so on a CPU alone.")
     if record is not None:
         file = inside(path, record.network)
-        weights = read_exported(file)[0] if record.built == "retr" else None
-        if weights is not None and weights.relative is None:
-            return open_masked_graph(weights)
-        return _masked_file(open_file(file, classifier=False), file)
-    files, onnx = weight_files(path), onnx_file(path)
+        return _of_weights(path, read_exported(file)[0]) if record.built == "retr" else _masked_file(file)
+    files = weight_files(path)
     if files and is_known(folder.config):
-        weights = read_transformer(read_safetensors(files), folder.config)
-        if weights.relative is None:
-            return open_masked_graph(weights)
-    if onnx is None:
-        kind = folder.config.get("model_type")
-        raise BadInput(
-            f"{path} fills queries up with tokens that are not seen, which {kind!r} cannot do here. Export it with "
-            "`retr export`, whose file can."
-        )
-    return _masked_file(open_file(onnx, classifier=False), onnx)
+        return _of_weights(path, read_transformer(read_safetensors(files), folder.config))
+    return _masked_file(opened.files[0])
 
 
-def _masked_file(network: OnnxNetwork, path: Path) -> MaskedFile:
+def _of_weights(path: Path, weights: Transformer) -> MaskedNetwork:
+    """A graph; or torch, where a bias by relative position and a mask are both wanted, which no graph here has."""
+    if weights.relative is None:
+        return open_masked_graph(weights)
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        raise missing_package("torch", needed_for="MPNet with queries filled up by tokens not seen", extra="train")
+    from retr.encoders.late.by_torch import MaskedTorch
+    from retr.encoders.on_torch.network import open_torch
+
+    return MaskedTorch(open_torch(path, classifier=False, compute=Compute()))
+
+
+def _masked_file(path: Path) -> MaskedFile:
+    network = open_file(path, classifier=False)
     if "attention_mask" not in network.inputs:
         raise BadInput(f"{path} reads no attention_mask, which this model's queries need. Export the model again.")
     return MaskedFile(network.session, network.inputs, network.output)

@@ -82,6 +82,10 @@ def test_other_families_agree_under_a_mask(make_late: MakeLate, family: str) -> 
     assert_same(make_late(family=family, told=NATIVE[2]["told"]))
 
 
+def test_a_bias_by_relative_position_agrees_by_torch(make_late: MakeLate) -> None:
+    assert_same(make_late(family="mpnet", told=NATIVE[2]["told"]))
+
+
 @pytest.mark.parametrize("normalise", [True, False])
 def test_merged_tokens_agree(make_late: MakeLate, normalise: bool) -> None:
     pooling = {"pool_factor": 2.0, "num_protected_tokens": 1, "normalize_embeddings": normalise, "tasks": ["document"]}
