@@ -402,6 +402,7 @@ SEARCHING = [
     ),
     Case("scorer kind", "No scorer named 'best'", search("red", "--rerank", "best=x"), indexed),
     Case("scorer folder", "no-such-folder", search("red", "--rerank", "cross=./no-such-folder"), indexed),
+    Case("late folder", "no-such-folder", search("red", "--rerank", "late=./no-such-folder"), indexed),
 ]
 
 DAMAGED = [

@@ -139,6 +139,20 @@ def test_maxsim_is_a_float64_loop_even_where_all_is_negative() -> None:
         maxsim(query, [documents[0], documents[0][:0]])
 
 
+def test_maxsim_does_not_count_order_nor_copies_of_document_tokens() -> None:
+    rng = np.random.default_rng(4)
+    query, *documents = (rng.normal(size=(size, 6)).astype(np.float32) for size in (5, 4, 9))
+    query, *documents = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (query, *documents))
+    plain, means = maxsim(query, documents), maxsim(query, documents, mean=True)
+    np.testing.assert_allclose(maxsim(query[::-1], [one[::-1] for one in documents]), plain, rtol=1e-5)
+    np.testing.assert_allclose(maxsim(query, [np.concatenate([one, one]) for one in documents]), plain, rtol=1e-5)
+    twice = np.concatenate([query, query])
+    np.testing.assert_allclose(maxsim(twice, documents), 2 * plain, rtol=1e-5)
+    np.testing.assert_allclose(maxsim(twice, documents, mean=True), means, rtol=1e-5)
+    assert (means < 1).all()
+    assert maxsim(query, [np.concatenate([documents[0], query])], mean=True)[0] == pytest.approx(1, abs=1e-5)
+
+
 def test_a_score_depends_on_nothing_but_its_pair(make_late: MakeLate) -> None:
     scorer: Any = load_scorer(f"late={make_late(**HIDDEN)}")
     together = scorer.score("red fish", TEXTS)

@@ -144,7 +144,7 @@ def test_sentence_transformers_opens_the_folder(
 def test_an_architecture_that_retr_does_not_build_is_served_by_torch(
     make_folder: MakeFolder, tmp_path: Path, settings: LateSettings
 ) -> None:
-    student = open_late(make_folder("modernbert"), settings)
+    student = open_late(make_folder("modernbert", local_attention=64), settings)
     student.module.eval()
     student.save(tmp_path / "m")
     with torch.no_grad():
@@ -152,6 +152,24 @@ def test_an_architecture_that_retr_does_not_build_is_served_by_torch(
     scorer: Any = load_scorer(str(tmp_path / "m"))
     assert scorer.describe()["runtime"].startswith("torch")
     np.testing.assert_allclose(scorer.score(QUERIES[0], TEXTS), expected, atol=1e-4)
+
+
+@pytest.mark.skipif(not all(map(find_spec, ("onnx", "onnxscript"))), reason="onnx and onnxscript are needed")
+@pytest.mark.filterwarnings("ignore")
+def test_an_export_that_torch_traced_reads_the_mask_of_filled_up_queries(
+    make_folder: MakeFolder, tmp_path: Path
+) -> None:
+    from retr.encoders.exporting import export
+    from retr.encoders.exporting.settings import ExportSettings
+
+    student = open_late(make_folder("modernbert", local_attention=64), SHAPES[1])
+    student.save(tmp_path / "m")
+    done = export(str(tmp_path / "m"), tmp_path / "out", settings=ExportSettings(torch=False))
+    assert done.record.built == "torch"
+    one, two = (load_encoder(str(tmp_path / name)) for name in ("m", "out"))
+    for name in ("encode_queries", "encode_documents"):
+        before, after = getattr(one, name)(TEXTS), getattr(two, name)(TEXTS)
+        np.testing.assert_allclose(before.values, after.values, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["roberta", "distilbert", "modernbert"])
