@@ -27,7 +27,7 @@ from retr.retrieval.evaluation.similarity import spearman
 
 DRAWS = 1000
 COMMAND = "python bench/distil_trans.py"
-MEAN = "Mean of five STS sets"
+MEAN = "Mean of STS12-14 and SICK"
 KINDS = ("bi", "cross", "bi, both")
 GOAL, MARGIN = 1.0, 0.3
 Values = NDArray[np.float64]
@@ -77,9 +77,10 @@ def row_of(cells: Cells, gold: Mapping[str, Values], key: Key) -> dict[str, Any]
         row["sets"][title] = told(values, [100 * spearman(one, wanted) for one in before], *drawn[-1])
     if len(drawn) < len(gold):
         return row
-    together = [mean(one) for one in zip(*(row["sets"][title]["values"] for title in gold), strict=True)]
-    befores = [mean(one) for one in zip(*(row["sets"][title]["starts"] for title in gold), strict=True)]
-    scores, differences = (np.mean([one[place] for one in drawn], axis=0) for place in (0, 1))
+    others = [row["sets"][title] for title in list(gold)[1:]]
+    together = [mean(one) for one in zip(*(one["values"] for one in others), strict=True)]
+    befores = [mean(one) for one in zip(*(one["starts"] for one in others), strict=True)]
+    scores, differences = (np.mean([one[place] for one in drawn[1:]], axis=0) for place in (0, 1))
     row["sets"][MEAN] = told(together, befores, scores, differences)
     return row
 
@@ -203,7 +204,9 @@ def judged(rows: Sequence[Mapping[str, Any]]) -> str:
         met = "met" if min(each) >= GOAL else "not met"
         added[row["mode"], row["way"]] = mean(both[1]["values"])
         if row["way"] == "self":
-            found.append(f"The goal of +{GOAL:.1f} on STS-B's test and on the mean is {met} in {row['mode']}")
+            found.append(
+                f"The goal of +{GOAL:.1f} on STS-B's test and on the mean of the others is {met} in {row['mode']}"
+            )
     for mode in MODES:
         if (mode, "mutual") in added and (mode, "self") in added:
             met = "is" if added[mode, "mutual"] >= added[mode, "self"] - MARGIN else "is not"

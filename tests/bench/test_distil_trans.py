@@ -15,6 +15,7 @@ pytest.importorskip("pytorch_lightning")
 BENCH = Path(__file__).parents[2] / "bench"
 HEAD = "sentence1\tsentence2\tscore\n"
 RISING, ONE_OFF, TWO_OFF = [0.1, 0.2, 0.3, 0.4, 0.5], [0.2, 0.1, 0.3, 0.4, 0.5], [0.2, 0.1, 0.3, 0.5, 0.4]
+THREE_OFF = [0.3, 0.1, 0.2, 0.4, 0.5]  # d = 2, 1, 1, 0, 0: rho = 1 - 6 * 6 / 120
 
 
 @pytest.fixture
@@ -67,6 +68,7 @@ def test_a_model_is_held_against_the_starts_of_its_own_seeds(bench: Any, tables:
         measured(bench, "start", "2", 0, {"bi": TWO_OFF}), measured(bench, "start", "2", 1, {"bi": RISING}),
         measured(bench, "strict", "self", 0, {"bi": ONE_OFF, "cross": RISING}),
     ]  # fmt: skip
+    found[2]["says"]["bi"] |= {"SICK test": THREE_OFF, "STS benchmark test": ONE_OFF}
     result = tables.result(bench, found, argparse.Namespace(precision="float32"))
     first = result["findings"][0]
     assert (first["system"], first["data"]) == ("trans-self", "STS benchmark test")
@@ -74,11 +76,13 @@ def test_a_model_is_held_against_the_starts_of_its_own_seeds(bench: Any, tables:
     assert first["mean"] == pytest.approx(90)
     assert first["against"]["difference"] == pytest.approx(10)
     assert "sd" not in first
+    means = next(one for one in result["findings"] if one["data"] == tables.MEAN)
+    assert means["mean"] == pytest.approx((90 + 90 + 90 + 70) / 4)
     assert [one["data"] for one in result["findings"] if "cross" in one["model"]] == ["STS benchmark test"]
     starts = [one for one in result["findings"] if one["model"].startswith("start")]
     assert starts[0]["mean"] == pytest.approx(90)
     assert starts[0]["seeds"] == 2
-    assert "The goal of +1.0 on STS-B's test and on the mean is met in strict." in result["caption"]
+    assert "The goal of +1.0 on STS-B's test and on the mean of the others is met in strict." in result["caption"]
     assert tables.stages(bench, found) == {
         "self, strict": {"start": [pytest.approx(80)], "cross": [pytest.approx(100)], "bi": [pytest.approx(90)]}
     }
