@@ -39,8 +39,8 @@ TESTS = {
 }  # fmt: skip
 TRAINS, DEVS = ("stsb/train", "sick/train"), ("stsb/dev", "sick/dev")
 SENTENCES, TOKENS, START_STEPS, START_BATCH, START_RATE = 10_000, 32, 40, 100, 1e-4
-CROSS = {"batch_size": 32, "learning_rate": 1e-4, "epochs": 1, "validate_every": 100}
-BI = {"batch_size": 64, "learning_rate": 1e-4, "epochs": 2, "validate_every": 50}
+CROSS: dict[str, Any] = {"batch_size": 32, "learning_rate": 1e-4, "epochs": 1, "validate_every": 100}
+BI: dict[str, Any] = {"batch_size": 64, "learning_rate": 1e-4, "epochs": 2, "validate_every": 50}
 
 Graded = tuple[str, str, float]
 
