@@ -99,19 +99,13 @@ def adapt(
     switch is recommended only where the new one is significantly better. Cut off at any instant, the same command goes
     on from OUT.adapting.
     """
-    from retr.cli.output import emit_json
     from retr.cli.progress import Stages
     from retr.distill.adapting import Adaptation, AdaptSettings
     from retr.distill.adapting import adapt as start
     from retr.distill.adapting.adapting import begun_with
     from retr.retrieval.corpus import ReadReport, ReadSettings
-    from retr.retrieval.errors import BadInput
 
-    if out is None:
-        raise BadInput("Say where to write the new encoder: --out DIR.")
-    if reindex and index is None:
-        raise BadInput("--reindex switches an index over, and none is named. Give --index DIR.")
-    seconds = checked_wait(wait)
+    out, seconds = _checked(out, index, reindex=reindex), checked_wait(wait)
     settings = AdaptSettings(
         method=method,  # type: ignore[arg-type]  # checked by AdaptSettings
         steps=steps,
@@ -137,18 +131,24 @@ def adapt(
     )
     found, read = _material(corpus, index, out, reading, report := ReadReport())
     started = _start(index, encoder or begun_with(out) or None)
-    asked = Adaptation(
-        out, started[0], tuple(teacher or ()), *_asked(queries, qrels), settings, started[1], found
-    )  # fmt: skip
+    asked = Adaptation(out, started[0], tuple(teacher or ()), *_asked(queries, qrels), settings, started[1], found)
     with Stages("adapt", quiet=quiet) as stages:
         made = start(asked, read, report=stages.report)
         switched = _switched(asked, index, made, seconds, stages.report) if reindex and made["recommended"] else None
-    if json:
-        emit_json({"out": out, **_told(made), "switched": switched, "next": _next(out, index, made, switched)})
-    else:
-        _show(asked, index, made, switched, report)
+    _say(asked, index, made, switched, report, as_json=json)
     if fail_if_not_better and not made["recommended"]:
         raise typer.Exit(1)
+
+
+def _checked(out: Path | None, index: Path | None, *, reindex: bool) -> Path:
+    """The new encoder's folder, or BadInput."""
+    from retr.retrieval.errors import BadInput
+
+    if out is None:
+        raise BadInput("Say where to write the new encoder: --out DIR.")
+    if reindex and index is None:
+        raise BadInput("--reindex switches an index over, and none is named. Give --index DIR.")
+    return out
 
 
 def _material(
@@ -224,6 +224,18 @@ def _next(out: Path, index: Path | None, made: Mapping[str, Any], switched: Any)
     if index is None:
         return f"retr index DOCUMENTS --encoder bi={out}"
     return f"retr reindex --encoder bi={out} --index {index} --shadow"
+
+
+def _say(
+    asked: "Adaptation", index: Path | None, made: Mapping[str, Any], switched: Any, report: Any, *, as_json: bool
+) -> None:
+    from retr.cli.output import emit_json
+
+    if not as_json:
+        _show(asked, index, made, switched, report)
+        return
+    following = _next(asked.out, index, made, switched)
+    emit_json({"out": asked.out, **_told(made), "switched": switched, "next": following})
 
 
 def _show(asked: "Adaptation", index: Path | None, made: Mapping[str, Any], switched: Any, report: Any) -> None:
