@@ -22,8 +22,9 @@ def distill(
 
     The method `static` makes a table of words that is looked up and averaged. `margin-mse`, `listwise-kl` and
     `embedding-mse` train a student of any kind on what a teacher says of your rows; `dse` teaches a cross-encoder to a
-    head over two sentences' vectors; in `trans-encoder` bi- and cross-encoders teach each other. The new folder is there when all of it is there; what it was made from stands in
-    its retr.json. Cut off at any instant, the same command goes on.
+    head over two sentences' vectors; in `trans-encoder` bi- and cross-encoders teach each other. The new folder is
+    there when all of it is there; what it was made from stands in its retr.json. Cut off at any instant, the same
+    command goes on.
     """
     from time import monotonic
 
