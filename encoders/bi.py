@@ -11,6 +11,7 @@ import numpy as np
 
 from retr.encoders.graphs.transformer import BUILDER
 from retr.encoders.models import MODELS
+from retr.encoders.reading.card import licence
 from retr.encoders.reading.folder import Dense, ModelFolder, read_folder, reading
 from retr.encoders.reading.hashes import hashes
 from retr.encoders.reading.tokenizing import Tokens, check_list, read_tokenizer, token_ids
@@ -152,7 +153,7 @@ def load_folder(path: Path, name: str = "", device: str = "") -> BiEncoder:
         "name": name or path.resolve().name,
         "source": str(path),
         "runtime": opened.runtime,
-        "licence": _licence(path),
+        "licence": licence(path),
     }
     return BiEncoder(
         opened.network,
@@ -190,10 +191,3 @@ def _dim(network: Network, tokenizer: Any, head: Head) -> int:
     except Exception as error:  # torch's and numpy's errors share no base
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"The model folder's parts do not fit together ({reason}). Get the folder again.") from None
-
-
-def _licence(path: Path) -> str:
-    """The licence that the model card's head states."""
-    card = path / "README.md"
-    lines = card.read_text("utf-8", "replace")[:4000].splitlines() if card.is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("license:")), "not stated")

@@ -16,6 +16,7 @@ from retr.encoders.late.merging import merged
 from retr.encoders.late.opening import open_networks
 from retr.encoders.late.settings import Task, TokenPooling
 from retr.encoders.late.states import MaskedNetwork, TokenHead, token_vectors
+from retr.encoders.reading.card import licence
 from retr.encoders.reading.folder import reading
 from retr.encoders.reading.hashes import hashes
 from retr.encoders.running.network import Network
@@ -125,7 +126,13 @@ def load_folder(path: Path, device: str = "") -> LateEncoder:
         "builder": BUILDER,
         **_told(folder),
     }
-    about = {"name": path.resolve().name, "source": str(path), "runtime": networks.opened.runtime}
+    about = {
+        "name": path.resolve().name,
+        "source": str(path),
+        "licence": licence(path),
+        "max_tokens": folder.texts.longest("document"),
+        "runtime": networks.opened.runtime,
+    }
     dim = _dim(networks.plain, marking, head)
     encoder = LateEncoder(
         networks.plain,

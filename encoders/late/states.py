@@ -96,10 +96,9 @@ def token_vectors(network: Network, masked: MaskedNetwork | None, marked: Marked
     out = np.empty((starts[-1], dim), np.float32)
 
     def put(rows: Sequence[int], states: Floats) -> None:
-        vectors = head(states)
         at = 0
-        for row in rows:
-            out[starts[row] : starts[row + 1]] = vectors[at : at + lengths[row]]
+        for row in rows:  # Text by text: a matrix product's last bits depend on how many rows it has.
+            out[starts[row] : starts[row + 1]] = head(states[at : at + lengths[row]])
             at += lengths[row]
 
     apart = set(marked.filled()) if masked is not None else set()

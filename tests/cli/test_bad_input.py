@@ -663,9 +663,7 @@ NO_EXPORT = [
     Case("int8 already", "in int8 alone", ["export", "all-MiniLM-L6-v2", "out"]),
     Case("no uni", "m is no uni scorer", ["export", "uni=m", "out"], file("m/config.json", "{}")),
     Case("no poly", "m is no poly scorer", ["export", "poly=m", "out"], file("m/retr.json", '{"uni": {}}')),
-    Case(
-        "other kind", "holds a 'late' model", ["export", "m", "out"], file("m/retr.json", '{"late": {"kind": "late"}}')
-    ),
+    Case("other kind", "holds a 'dse' model", ["export", "m", "out"], file("m/retr.json", '{"dse": {"kind": "dse"}}')),
     Case("empty", "no config.json", ["export", "m", "out"], lambda folder: (folder / "m").mkdir()),
     Case("weights", "neither tokenizer.json", ["export", "m", "out"], file("m/config.json", "{}")),
     Case(

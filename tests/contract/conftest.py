@@ -1,4 +1,4 @@
-"""Folders as the training of uni and poly writes them, made without torch; loading them needs it."""
+"""Folders as training writes them, made without torch."""
 
 import json
 import shutil
@@ -43,6 +43,43 @@ def make_poly(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
         shutil.copytree(make_bi("bert", seed=seed + 7), folder / "candidate", dirs_exist_ok=True)
         codes = np.random.default_rng(seed).normal(size=(4, 32)).astype(np.float32)
         _write_parts(folder, "poly", {"codes": codes}, {"codes": 4, "context_tokens": 16, "candidate_tokens": 16})
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def make_late(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
+    """`make_late(seed=…)` to a folder as sentence-transformers' MultiVectorEncoder writes it."""
+
+    def make(*, seed: int = 0) -> Path:
+        folder = Path(shutil.copytree(make_bi("bert", seed=seed), tmp_path / f"late-{seed}", dirs_exist_ok=True))
+        shutil.rmtree(folder / "1_Pooling")
+        modules = ["base.modules.transformer.Transformer", "base.modules.dense.Dense"]
+        modules += [
+            "multi_vector_encoder.modules.multi_vector_mask.MultiVectorMask",
+            "base.modules.normalize.Normalize",
+        ]
+        named = [(f"{at}_{type.split('.')[-1]}" if at else "", type) for at, type in enumerate(modules)]
+        of_tokens = {"module_input_name": "token_embeddings"}
+        dense = {"in_features": 32, "out_features": 8, "bias": False, **of_tokens}
+        dense["activation_function"] = "torch.nn.modules.linear.Identity"
+        configs: dict[str, Any] = {
+            "modules.json": [
+                {"idx": at, "name": str(at), "path": path, "type": f"sentence_transformers.{type}"}
+                for at, (path, type) in enumerate(named)
+            ],
+            "1_Dense/config.json": dense,
+            "2_MultiVectorMask/config.json": {"skiplist_words": ["."], "skiplist_tasks": ["document"]},
+            "3_Normalize/config.json": of_tokens,
+            "config_sentence_transformers.json": {"model_type": "MultiVectorEncoder"},
+        }
+        for name, content in configs.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(json.dumps(content))
+        weight = np.random.default_rng(seed).normal(size=(8, 32)).astype(np.float32)
+        save_file = pytest.importorskip("safetensors.numpy").save_file
+        save_file({"linear.weight": weight}, str(folder / "1_Dense" / "model.safetensors"))
         return folder
 
     return make

@@ -11,7 +11,7 @@ from retr.encoders import ENCODERS, load_encoder
 from retr.retrieval.errors import BadInput
 from retr.retrieval.protocols import Encoder, TokenAware
 
-SOURCES = {"bi": "make_bi", "static": "make_static", "dse": "make_dse"}
+SOURCES = {"bi": "make_bi", "static": "make_static", "dse": "make_dse", "late": "make_late"}
 """Kind to the fixture that makes a source for it, by `seed`."""
 
 TEXTS = [
@@ -90,7 +90,8 @@ def _joined(parts: list[Any]) -> Any:
     values = np.concatenate([part.values for part in parts])
     if not hasattr(parts[0], "offsets"):
         return Vectors(values)
-    return TokenVectors(values, np.cumsum([0, *(len(part.values) for part in parts)], dtype=np.int64))
+    lengths = [np.diff(part.offsets) for part in parts]
+    return TokenVectors(values, np.cumsum([0, *np.concatenate(lengths)], dtype=np.int64))
 
 
 def test_batch_mates_make_no_difference(encoder: Any) -> None:
