@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retr.cli.options import JsonOption, QuietOption, WaitOption, checked_wait
+from retr.cli.options import (
+    READING,
+    IdFieldOption,
+    JsonOption,
+    OnErrorOption,
+    QuietOption,
+    TextFieldOption,
+    TitleFieldOption,
+    WaitOption,
+    checked_wait,
+)
 
 if TYPE_CHECKING:
     from retr.distill.adapting import Adaptation
@@ -15,7 +25,7 @@ if TYPE_CHECKING:
     from retr.retrieval.records import Document, Query
     from retr.retrieval.runs import Qrels
 
-_MEASURED, _SWITCH, _TRAINING, _READING = "What is measured", "The switch", "Training", "Reading"
+_MEASURED, _SWITCH, _TRAINING = "What is measured", "The switch", "Training"
 
 
 def adapt(
@@ -82,13 +92,11 @@ def adapt(
         str, typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=_TRAINING)
     ] = "float32",
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
-    language: Annotated[str, typer.Option(help="By which sentences are told apart.", rich_help_panel=_READING)] = "en",
-    text_field: Annotated[str | None, typer.Option(help="Column(s) with the text.", rich_help_panel=_READING)] = None,
-    id_field: Annotated[str | None, typer.Option(help="Column with the id.", rich_help_panel=_READING)] = None,
-    title_field: Annotated[str | None, typer.Option(help="Column with the title.", rich_help_panel=_READING)] = None,
-    on_error: Annotated[
-        str, typer.Option(help="fail, or skip what cannot be read.", rich_help_panel=_READING)
-    ] = "fail",
+    language: Annotated[str, typer.Option(help="By which sentences are told apart.", rich_help_panel=READING)] = "en",
+    text_field: TextFieldOption = None,
+    id_field: IdFieldOption = None,
+    title_field: TitleFieldOption = None,
+    on_error: OnErrorOption = "fail",
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:

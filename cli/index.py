@@ -8,13 +8,20 @@ import typer
 
 from retr.cli.options import (
     DEFAULT_INDEX,
+    READING,
     DimOption,
+    EncodingOption,
+    FormatOption,
+    IdFieldOption,
     IndexOption,
     JsonOption,
     KindOption,
+    OnErrorOption,
     QuietOption,
     RecallOption,
     StorageOption,
+    TextFieldOption,
+    TitleFieldOption,
     WaitOption,
     checked_wait,
 )
@@ -26,7 +33,6 @@ if TYPE_CHECKING:
     from retr.retrieval.corpus import ReadReport
     from retr.retrieval.records import Document
 
-_READING = "Reading"
 _NEW = "A new index"
 
 
@@ -37,48 +43,36 @@ def index(
     ] = None,
     index: IndexOption = DEFAULT_INDEX,
     sample: Annotated[bool, typer.Option("--sample", help="Index the sample corpus that comes with retr.")] = False,
-    text_field: Annotated[
-        str | None,
-        typer.Option(help="Column(s) with the text, such as body or title,abstract.", rich_help_panel=_READING),
-    ] = None,
-    id_field: Annotated[str | None, typer.Option(help="Column with the id.", rich_help_panel=_READING)] = None,
-    title_field: Annotated[str | None, typer.Option(help="Column with the title.", rich_help_panel=_READING)] = None,
+    text_field: TextFieldOption = None,
+    id_field: IdFieldOption = None,
+    title_field: TitleFieldOption = None,
     metadata_field: Annotated[
         list[str] | None,
-        typer.Option(help="A column to keep as metadata; may be repeated. Default: all.", rich_help_panel=_READING),
+        typer.Option(help="A column to keep as metadata; may be repeated. Default: all.", rich_help_panel=READING),
     ] = None,
-    format: Annotated[
-        str | None, typer.Option(help="Read every source as this kind: txt, jsonl, csv, …", rich_help_panel=_READING)
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option(help="The texts' encoding. Default: found out.", rich_help_panel=_READING)
-    ] = None,
+    format: FormatOption = None,
+    encoding: EncodingOption = None,
     delimiter: Annotated[
-        str | None, typer.Option(help="Between CSV cells. Default: found out.", rich_help_panel=_READING)
+        str | None, typer.Option(help="Between CSV cells. Default: found out.", rich_help_panel=READING)
     ] = None,
     typed_csv: Annotated[
         bool,
         typer.Option(
             "--typed-csv/--no-typed-csv",
             help="Numbers, true and false in CSV metadata become such; or all cells stay text.",
-            rich_help_panel=_READING,
+            rich_help_panel=READING,
         ),
     ] = True,
     max_document_bytes: Annotated[
-        int, typer.Option(help="Most bytes of text that one document may have.", rich_help_panel=_READING)
+        int, typer.Option(help="Most bytes of text that one document may have.", rich_help_panel=READING)
     ] = 10 * 2**20,
     include: Annotated[
-        list[str] | None, typer.Option(help="Only files like this pattern, such as '*.md'.", rich_help_panel=_READING)
+        list[str] | None, typer.Option(help="Only files like this pattern, such as '*.md'.", rich_help_panel=READING)
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="No files like this pattern.", rich_help_panel=_READING)
+        list[str] | None, typer.Option(help="No files like this pattern.", rich_help_panel=READING)
     ] = None,
-    on_error: Annotated[
-        str,
-        typer.Option(
-            help="fail: stop at the first bad record; skip: leave it out and report it.", rich_help_panel=_READING
-        ),
-    ] = "fail",
+    on_error: OnErrorOption = "fail",
     encoder: Annotated[
         str | None,
         typer.Option(

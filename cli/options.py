@@ -7,6 +7,8 @@ import typer
 
 DEFAULT_INDEX = Path(".retr")
 _VECTORS = "Vectors"
+READING = "Reading"
+"""The panel of options that say how sources are read."""
 
 IndexOption = Annotated[Path, typer.Option("--index", "-i", help="The index folder.", metavar="DIR")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One line of JSON on standard output.")]
@@ -37,6 +39,23 @@ RecallOption = Annotated[
 DimOption = Annotated[
     int | None,
     typer.Option(help="Keep the first so many numbers of each vector. Default: all.", rich_help_panel=_VECTORS),
+]
+
+TextFieldOption = Annotated[
+    str | None,
+    typer.Option(help="Column(s) with the text, such as body or title,abstract.", rich_help_panel=READING),
+]
+IdFieldOption = Annotated[str | None, typer.Option(help="Column with the id.", rich_help_panel=READING)]
+TitleFieldOption = Annotated[str | None, typer.Option(help="Column with the title.", rich_help_panel=READING)]
+FormatOption = Annotated[
+    str | None, typer.Option(help="Read every source as this kind: txt, jsonl, csv, …", rich_help_panel=READING)
+]
+EncodingOption = Annotated[
+    str | None, typer.Option(help="The texts' encoding. Default: found out.", rich_help_panel=READING)
+]
+OnErrorOption = Annotated[
+    str,
+    typer.Option(help="fail: stop at the first bad record; skip: leave it out and report it.", rich_help_panel=READING),
 ]
 
 

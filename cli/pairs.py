@@ -6,14 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retr.cli.options import JsonOption, QuietOption
+from retr.cli.options import (
+    READING,
+    EncodingOption,
+    FormatOption,
+    IdFieldOption,
+    JsonOption,
+    OnErrorOption,
+    QuietOption,
+    TextFieldOption,
+    TitleFieldOption,
+)
 
 if TYPE_CHECKING:
     from retr.cli.progress import Progress
     from retr.retrieval.corpus import ReadReport
     from retr.retrieval.records import Document
 
-_READING = "Reading"
 _TEXTS = "Sentences and passages"
 
 
@@ -44,23 +53,14 @@ def pairs(
     ] = "en",
     links_field: Annotated[
         str | None,
-        typer.Option(help="Metadata field of links to ids, titles or URLs (wlp).", rich_help_panel=_READING),
+        typer.Option(help="Metadata field of links to ids, titles or URLs (wlp).", rich_help_panel=READING),
     ] = None,
-    text_field: Annotated[str | None, typer.Option(help="Column(s) with the text.", rich_help_panel=_READING)] = None,
-    id_field: Annotated[str | None, typer.Option(help="Column with the id.", rich_help_panel=_READING)] = None,
-    title_field: Annotated[str | None, typer.Option(help="Column with the title.", rich_help_panel=_READING)] = None,
-    format: Annotated[
-        str | None, typer.Option(help="Read every source as this kind: txt, jsonl, csv, …", rich_help_panel=_READING)
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option(help="The texts' encoding. Default: found out.", rich_help_panel=_READING)
-    ] = None,
-    on_error: Annotated[
-        str,
-        typer.Option(
-            help="fail: stop at the first bad record; skip: leave it out and report it.", rich_help_panel=_READING
-        ),
-    ] = "fail",
+    text_field: TextFieldOption = None,
+    id_field: IdFieldOption = None,
+    title_field: TitleFieldOption = None,
+    format: FormatOption = None,
+    encoding: EncodingOption = None,
+    on_error: OnErrorOption = "fail",
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
