@@ -11,7 +11,6 @@ queries; it is kept as soon as it is done, and a run that was cut off goes on wh
 import argparse
 import json
 import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,9 +20,9 @@ from typing import Any
 import recording
 from adapt_tables import result
 from cross_folder import wheel_folder
+from recording_tables import record_tables
 from retrieval_sets import load_set
 from systems import absolute
-from tables import Table
 from training_medquad_serving import float32_folder
 
 SEEDS = (1, 2, 3)
@@ -45,15 +44,7 @@ def main() -> None:
     cells = read(args.work, args)
     if not cells:
         raise SystemExit("There is nothing to record yet.")
-    whole = {
-        "args": recording.plain(vars(args)),
-        "machine": recording.machine(),
-        "versions": {"retr": recording.versions(sys.executable, [*recording.retr_packages(), *PACKAGES])},
-        **result(cells, args),
-    }
-    for table in whole["tables"]:
-        print(Table.read(table).markdown(), end="\n\n")
-    print(recording.record("adapt", whole, folder=args.results))
+    record_tables("adapt", result(cells, args), args, [*recording.retr_packages(), *PACKAGES])
 
 
 def arguments() -> argparse.Namespace:

@@ -22,8 +22,8 @@ import recording
 import torch
 from distil_dse_cells import EPOCHS, RATES, SEEDS, TASKS, VARIANTS, Bench, Cell
 from distil_dse_times import measured_times
+from recording_tables import record_tables
 from systems import absolute, model_folder
-from tables import Table
 
 
 def main() -> None:
@@ -40,15 +40,7 @@ def main() -> None:
         run(bench)
     from distil_dse_tables import result
 
-    whole = {
-        "args": recording.plain(vars(args)),
-        "machine": recording.machine(),
-        "versions": {"retr": recording.versions(sys.executable, packages())},
-        **result(read(args.work), args),
-    }
-    for table in whole["tables"]:
-        print(Table.read(table).markdown(), end="\n\n")
-    print(recording.record("distil-dse", whole, folder=args.results))
+    record_tables("distil-dse", result(read(args.work), args), args, packages())
 
 
 def arguments() -> argparse.Namespace:

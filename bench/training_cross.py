@@ -11,14 +11,13 @@ import argparse
 import json
 import random
 import shutil
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import recording
+from recording_tables import record_tables
 from systems import absolute
-from tables import Table
 from training_medquad import PACKAGES, SEEDS, keep, read, run
 from training_medquad_data import SEED, MedQuad, prepare
 from training_medquad_serving import float32_folder, found_first, reranked_by
@@ -41,15 +40,9 @@ def main() -> None:
         measure(args)
     from training_cross_tables import result
 
-    whole = {
-        "args": recording.plain(vars(args)),
-        "machine": recording.machine(),
-        "versions": {"retr": recording.versions(sys.executable, [*recording.retr_packages(), *PACKAGES])},
-        **result(read(args.work / "cross"), args),
-    }
-    for table in whole["tables"]:
-        print(Table.read(table).markdown(), end="\n\n")
-    print(recording.record("training-cross", whole, folder=args.results))
+    record_tables(
+        "training-cross", result(read(args.work / "cross"), args), args, [*recording.retr_packages(), *PACKAGES]
+    )
 
 
 def arguments() -> argparse.Namespace:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import recording
+from recording_tables import record_tables
 from systems import absolute
-from tables import Table
 from training_medquad_data import prepare
 from training_medquad_serving import float32_folder, found_by, found_first
 
@@ -52,15 +52,7 @@ def main() -> None:
         measure(args)
     from training_medquad_tables import result
 
-    whole = {
-        "args": recording.plain(vars(args)),
-        "machine": recording.machine(),
-        "versions": {"retr": recording.versions(sys.executable, [*recording.retr_packages(), *PACKAGES])},
-        **result(read(args.work), args),
-    }
-    for table in whole["tables"]:
-        print(Table.read(table).markdown(), end="\n\n")
-    print(recording.record("training-medquad", whole, folder=args.results))
+    record_tables("training-medquad", result(read(args.work), args), args, [*recording.retr_packages(), *PACKAGES])
 
 
 def arguments() -> argparse.Namespace:

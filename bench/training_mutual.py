@@ -21,8 +21,8 @@ from typing import Any
 
 import recording
 import torch
+from recording_tables import record_tables
 from systems import absolute, model_folder
-from tables import Table
 from training_mutual_data import (
     CANDIDATE_TOKENS,
     CONTEXT_TOKENS,
@@ -57,15 +57,7 @@ def main() -> None:
         run(args)
     from training_mutual_tables import result
 
-    whole = {
-        "args": recording.plain(vars(args)),
-        "machine": recording.machine(),
-        "versions": {"retr": recording.versions(sys.executable, packages())},
-        **result(read(args.work), args),
-    }
-    for table in whole["tables"]:
-        print(Table.read(table).markdown(), end="\n\n")
-    print(recording.record("training-mutual", whole, folder=args.results))
+    record_tables("training-mutual", result(read(args.work), args), args, packages())
 
 
 def arguments() -> argparse.Namespace:
