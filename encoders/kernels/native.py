@@ -17,6 +17,8 @@ from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput
 
 SETTING = "RETR_KERNELS"
+OTHERS = ("scalar",)
+"""Names that the setting has for late interaction's kernels alone; the encoder has none of these."""
 ACTIVATIONS = {"gelu": 0, "gelu_new": 1, "gelu_pytorch_tanh": 1, "relu": 2}
 TOKENS_A_RUN = 512
 """Tokens of one run where texts share runs: enough that the weights are read from memory once for many texts."""
@@ -74,12 +76,12 @@ def kernels() -> tuple[str, ...]:
 
 
 def chosen() -> str:
-    """The instruction set to use: the best one, the one that RETR_KERNELS names, or "" for none ("off")."""
+    """The instruction set to use: the best one, the one that RETR_KERNELS names, or "" for none ("off", "scalar")."""
     asked, found = os.environ.get(SETTING, "").strip(), kernels()
-    if asked == "off" or not (found or asked):
+    if asked in ("off", *OTHERS) or not (found or asked):
         return ""
     if asked and asked not in found:
-        here = ", ".join(found) or "none"
+        here = ", ".join((*found, *OTHERS))
         raise BadInput(f"{SETTING} is {asked!r}; this machine has {here}, and 'off' uses none. Unset it for the best.")
     return asked or found[0]
 

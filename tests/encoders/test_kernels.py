@@ -244,8 +244,16 @@ def test_the_setting_chooses_or_refuses(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv(native.SETTING, native.kernels()[-1])
     assert native.chosen() == native.kernels()[-1]
     monkeypatch.setenv(native.SETTING, "fast")
-    with pytest.raises(BadInput, match="RETR_KERNELS is 'fast'; this machine has"):
+    with pytest.raises(BadInput, match=r"RETR_KERNELS is 'fast'; this machine has .*, scalar, and 'off' uses none"):
         native.chosen()
+
+
+@pytest.mark.parametrize("name", ["off", "scalar"])
+def test_kernels_that_late_interaction_alone_has_leave_the_encoder_to_onnxruntime(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(native.SETTING, name)
+    assert native.chosen() == ""
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
