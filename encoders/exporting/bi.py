@@ -9,10 +9,11 @@ import numpy as np
 
 from retr.encoders.bi import BiEncoder, load_folder
 from retr.encoders.exporting.comparing import compare_vectors
-from retr.encoders.exporting.layout import write_modules
+from retr.encoders.exporting.layout import copy_settings, write_modules
 from retr.encoders.exporting.single import OneNetwork
 from retr.encoders.exporting.texts import Texts
-from retr.encoders.reading.folder import read_folder
+from retr.encoders.reading.folder import read_folder, read_json
+from retr.encoders.reading.record import RECORD
 from retr.encoders.running.network import Network
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput
@@ -72,7 +73,9 @@ class BiSubject:
         return 1 - figures["worst_cosine"]
 
     def write_settings(self, out: Path) -> None:
-        """modules.json, pooling, dense layers, prompts."""
+        """modules.json, pooling, dense layers, prompts; and the dims that it was trained to be cut to."""
+        told = read_json(self.folder / RECORD, missing={}).get("bi")
+        copy_settings(self.folder, out, {"bi": told} if isinstance(told, dict) else None)
         write_modules(read_folder(self.folder), out)
 
 

@@ -127,6 +127,16 @@ def test_poolings_dense_layers_and_similarity_go_along(make_bi: Any, tmp_path: P
     assert two.similarity == "dot"
 
 
+def test_the_dims_that_a_model_was_trained_to_be_cut_to_go_along(make_bi: Any, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(make_bi(seed=1), tmp_path / "trained"))
+    told = {"bi": {"kind": "bi", "matryoshka": [16, 8]}, "training": {"steps": 3}}
+    (folder / "retr.json").write_text(json.dumps(told))
+    export(str(folder), tmp_path / "out", settings=settings())
+    found = json.loads((tmp_path / "out" / "retr.json").read_text())
+    assert found["bi"] == told["bi"]
+    assert found.keys() == {"bi", "export"}
+
+
 def test_a_folder_without_weights_is_small_and_loads(make_bi: Any, tmp_path: Path, exported: Path) -> None:
     export(str(make_bi(seed=1)), tmp_path / "out", settings=settings("int8", weights=False))
     assert not list((tmp_path / "out").glob("*.safetensors"))
