@@ -27,7 +27,7 @@ def distil(recipe: DseRecipe, settings: DseSettings, report: Report) -> Mapping[
     check_new(recipe.out)
     if recipe.data.label is None and (settings.weight < 1 or recipe.teaching):
         raise BadInput("The task's own labels are needed; name their column in [data]: label. Or set weight to 1.")
-    shape = _shape(recipe, settings)
+    shape, train = _shape(recipe, settings), settings.schedule(recipe.settings)
     validation = recipe.open_validation()
     teachers = recipe.teachers if recipe.teaching is None else (str(_taught(recipe, settings, report)),)
 
@@ -45,7 +45,7 @@ def distil(recipe: DseRecipe, settings: DseSettings, report: Report) -> Mapping[
             teacher_fingerprint=labels.facts.fingerprint, labels_sha256=labels.digest, dse=_plain(settings)
         )
         objective = PairLoss(settings.said, settings.weight, labels)
-        made = TrainingJob(student, recipe.data, objective, recipe.settings, validation, told).run(recipe.out, report)
+        made = TrainingJob(student, recipe.data, objective, train, validation, told).run(recipe.out, report)
     return summary(recipe, labels, made) if made else {}
 
 

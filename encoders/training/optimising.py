@@ -34,6 +34,8 @@ def optimiser(
 
 def rate_at(step: int, steps: int, settings: TrainSettings) -> float:
     """What the learning rate is multiplied by at a step, counted from 0, of all."""
+    if settings.schedule_over == "batches":
+        steps *= settings.accumulate
     warm = int(settings.warmup * steps)
     if step < warm:
         return (step + 1) / (warm + 1)

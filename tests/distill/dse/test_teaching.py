@@ -182,14 +182,19 @@ def recipe(tmp_path: Path, settings: Any, **tables: Any) -> Path:
 
 def test_a_recipe_teaches_labels_and_distils(write_pairs: Any, make_bi: Any, tmp_path: Path) -> None:
     model, teaching = str(make_bi(seed=1)), {"steps": 2, "batch_size": 4, "accelerator": "cpu"}
-    dse = {"task": "classes", "classes": 3}
-    path = recipe(
-        tmp_path, write_pairs([0, 1, 2, 0, 1, 2, 0, 1]), teacher=model, model=model, teaching=teaching, dse=dse
-    )
+    dse = {"task": "classes", "classes": 3, "paper_compat": True}
+    train = {"steps": 3, "batch_size": 4, "accumulate": 2, "accelerator": "cpu"}
+    rows = write_pairs([0, 1, 2, 0, 1, 2, 0, 1])
+    path = recipe(tmp_path, rows, teacher=model, model=model, teaching=teaching, dse=dse, train=train)
     seen: set[str] = set()
     made = read_recipe(path).run(lambda unit, done, total: seen.add(unit))
     assert seen == {"steps", "rows labelled"}
     assert made["figures"] == {"labels": 8, "rows": 8, "steps": 3}
+    of_student, of_teacher = (
+        json.loads((tmp_path / name / "retr.json").read_text())["training"]["settings"]
+        for name in ("out", "out.teacher")
+    )
+    assert (of_student["schedule_over"], of_teacher["schedule_over"]) == ("batches", "steps")
     assert made["kind"] == "dse"
     labels = Labels(tmp_path / "out.labels")
     taught = load_classifier(str(tmp_path / "out.teacher"), CLASSES)
@@ -256,6 +261,7 @@ def test_cut_off_in_any_phase_it_comes_to_the_same_weights(
         ({"dse": {"task": "classes"}}, "classes is 0"),
         ({"dse": {"weight": 2.0}}, "weight is 2.0"),
         ({"dse": {"dropout": 1.0}}, "dropout is 1.0"),
+        ({"dse": {"paper_compat": True}}, "nothing differs"),
         ({"kind": "bi"}, "kind is 'bi'"),
         ({"student": {"outputs": 2}}, "what the task"),
         ({"student": {"layers": 3, "hidden": 6}}, "layers is 3"),

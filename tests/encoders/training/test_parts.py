@@ -46,6 +46,15 @@ def test_the_rate_rises_and_then_falls_along_its_schedule() -> None:
     assert rate_at(3, 4, TrainSettings(warmup=0.0, schedule="constant")) == 1
 
 
+def test_a_schedule_over_batches_warms_longer_and_does_not_come_to_nought() -> None:
+    of_batches = TrainSettings(warmup=0.1, accumulate=2, schedule_over="batches")
+    rates = [rate_at(step, 100, of_batches) for step in range(100)]
+    assert rates.index(max(rates)) == 20 and max(rates) == 1
+    assert rates[-1] == pytest.approx(1 - 79 / 180)
+    alone = TrainSettings(warmup=0.1, schedule_over="batches")
+    assert rate_at(99, 100, alone) == rate_at(99, 100, TrainSettings(warmup=0.1))
+
+
 def test_biases_and_norms_do_not_decay() -> None:
     module = small()
     decaying, others = optimiser(module, TrainSettings(weight_decay=0.1)).param_groups
