@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.retr-installed
 
-.PHONY: help install check test docs bench wheel gpu clean
+.PHONY: help install check test slow docs bench wheel gpu clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -23,16 +23,19 @@ check: $(STAMP) ## format, lint, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(STAMP) ## all tests that need no GPU and no downloaded corpus
+test: $(STAMP) ## the tests, but for the slow ones; no GPU and no downloaded corpus needed
 	$(BIN)/python -m pytest
 
+slow: $(STAMP) ## the slow tests: exports by torch, several processes, the guides that train
+	$(BIN)/python -m pytest -m slow
+
 docs: $(STAMP) ## run every example of README.md and docs/
-	$(BIN)/python -m pytest tests/docs
+	$(BIN)/python -m pytest -m '' tests/docs
 
 wheel: $(STAMP) ## build the wheel and the sdist into dist/, and check what is in them
 	rm -rf build dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
-	$(BIN)/python -m pytest -n 0 tests/packaging
+	$(BIN)/python -m pytest -m '' -n 0 tests/packaging
 
 bench: $(STAMP) ## how to run the measurements
 	@cat bench/README.md

@@ -70,6 +70,7 @@ def test_an_index_is_switched_over_where_the_encoder_is_better_and_can_be_rolled
     assert json.loads(retr(folder, "info --index ix --json"))["encoder"]["fingerprint"] == before
 
 
+@pytest.mark.slow
 def test_an_encoder_that_is_no_better_is_not_recommended_and_switches_nothing(folder: Path) -> None:
     retr(folder, "index docs.jsonl --encoder bi=model --index ix --quiet")
     command = f"adapt --corpus docs.jsonl --index ix --out new --reindex {HARDLY}"

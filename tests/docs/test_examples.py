@@ -4,7 +4,7 @@ A ```python block runs in an empty folder of its own. In ```console blocks the l
 one folder a page, so that a page can index in one block and search in the next. Each must end with exit code 0, and the
 lines that follow it must stand in what it prints, in that order; `...` stands for anything. What needs a network,
 another package or a file of the reader's is in ```text or ```bash blocks, which are not run. A page whose examples need
-packages beyond `retr[dev]` names them, `<!-- needs: torch -->`, and is skipped by name without them.
+packages beyond `retr[dev]` names them, `<!-- needs: torch -->`, is skipped by name without them, and counts as slow.
 """
 
 import os
@@ -68,10 +68,20 @@ def missing(expected: list[str], output: str) -> str | None:
     return None
 
 
+def needed(page: Path) -> list[str]:
+    """The packages that a page asks for."""
+    named = re.search(r"^<!-- needs: (.+) -->$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return named[1].split() if named else []
+
+
+def speed(page: Path) -> list[pytest.MarkDecorator]:
+    """Pages that need more packages train something, which takes its time."""
+    return [pytest.mark.slow] if needed(page) else []
+
+
 def need_packages(page: Path) -> None:
     """Skip, naming them, where a package that the page asks for is not installed."""
-    named = re.search(r"^<!-- needs: (.+) -->$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    absent = [name for name in (named[1].split() if named else []) if find_spec(name) is None]
+    absent = [name for name in needed(page) if find_spec(name) is None]
     if absent:
         pytest.skip(f"{page.name} needs {', '.join(absent)}")
 
@@ -111,7 +121,7 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> subpro
 
 def of_language(language: str) -> list[object]:
     return [
-        pytest.param(block, id=f"{page.name}:{block.line}")
+        pytest.param(block, id=f"{page.name}:{block.line}", marks=speed(page))
         for page in PAGES
         for block in blocks(page.read_text(encoding="utf-8"))
         if block.language == language
@@ -126,7 +136,7 @@ def test_a_python_example_runs(block: Block, tmp_path: Path, environment: dict[s
 
 def pages_with_commands() -> list[object]:
     found = [(page, [b for b in blocks(page.read_text(encoding="utf-8")) if b.language == "console"]) for page in PAGES]
-    return [pytest.param(page, console, id=page.name) for page, console in found if console]
+    return [pytest.param(page, console, id=page.name, marks=speed(page)) for page, console in found if console]
 
 
 @pytest.mark.parametrize(("page", "console"), pages_with_commands())

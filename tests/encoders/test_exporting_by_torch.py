@@ -14,6 +14,7 @@ from retr.retrieval.errors import Mismatch, NotFound
 
 NEEDED = ("torch", "transformers", "onnx", "onnxscript")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not all(map(find_spec, NEEDED)), reason=f"{', '.join(NEEDED)} are needed"),
     pytest.mark.filterwarnings("ignore"),
 ]

@@ -374,6 +374,7 @@ def check(command: list[str], shape: Shape, precision: str, folder: Path) -> lis
     return names
 
 
+@pytest.mark.slow
 @needs_sanitizer
 @pytest.mark.parametrize("precision", ["float32", "mixed", "int8"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())

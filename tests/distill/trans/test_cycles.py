@@ -110,6 +110,7 @@ def test_a_cross_encoder_reads_both_orders_or_one(
     assert other["rows"]["count"] == 8
 
 
+@pytest.mark.slow
 def test_shuffled_labels_change_no_bit(recipe: Any, write_pairs: Any, make_bi: Any, tmp_path: Path) -> None:
     model, told = str(make_bi(seed=1)), {"trans-encoder": {"start": "simcse"}, "validated": True}
     files = write_pairs(labels=[0.1, 0.9, 0.3, 0.2, 0.8, 0.5, 0.6, 0.4])
@@ -191,6 +192,7 @@ def question(a: str, b: str) -> Any:
     return Question(a, (b,))
 
 
+@pytest.mark.slow
 def test_a_run_cut_off_anywhere_comes_to_the_same(recipe: Any, write_pairs: Any, make_bi: Any, tmp_path: Path) -> None:
     models = [str(make_bi(seed=seed)) for seed in (1, 2)]
     path = recipe(write_pairs(), model=models, **{"trans-encoder": {"start": "mirror-bert"}})
@@ -256,6 +258,7 @@ def test_another_recipe_does_not_go_on(recipe: Any, write_pairs: Any, make_bi: A
         read_recipe(recipe(files, model=model)).run()
 
 
+@pytest.mark.slow
 def test_paper_keeps_what_the_labels_pick(
     recipe: Any, write_pairs: Any, make_bi: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,7 @@ def test_an_architecture_that_retr_does_not_build_is_served_by_torch(
     np.testing.assert_allclose(scorer.score(QUERIES[0], TEXTS), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not all(map(find_spec, ("onnx", "onnxscript"))), reason="onnx and onnxscript are needed")
 @pytest.mark.filterwarnings("ignore")
 def test_an_export_that_torch_traced_reads_the_mask_of_filled_up_queries(

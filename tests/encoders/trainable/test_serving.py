@@ -58,6 +58,7 @@ def test_berts_family_is_served_without_torch_and_others_by_it(saved: Any, kind:
     np.testing.assert_allclose(scorer.score(QUERY, TEXTS), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_poly_encoder_of_another_family_is_exported_by_torch(saved: Any, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
