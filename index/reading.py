@@ -26,6 +26,7 @@ from retr.index.writing.creation import given, make_chunker
 from retr.retrieval.chunking import Chunker, ChunkSettings
 from retr.retrieval.embeddings import Floats, Vectors
 from retr.retrieval.errors import BadInput, Mismatch
+from retr.retrieval.filters import Filter
 from retr.retrieval.protocols import Encoder, Scorer
 from retr.retrieval.records import Document, Hit
 from retr.retrieval.rerank import rerank as rerank_hits
@@ -140,13 +141,24 @@ class Reading:
         found = snapshot.documents(numbers.values())
         return [found[numbers[id]] for id in wanted if id in numbers]
 
-    def ids(self, where: str | None = None) -> list[str]:
+    def vectors(self, ids: Iterable[str]) -> dict[str, Floats]:
+        """What is stored of each document's passages, by id: float32 [passages, dim]. Unknown ids are left out.
+
+        BadInput for a collection without vectors.
+        """
+        snapshot = self._snapshot
+        if snapshot.dense is None:
+            raise BadInput("This collection has no vectors: it was made with --encoder none.")
+        rows = {id: snapshot.rows_of(number) for id, number in snapshot.numbers_of(check_ids(ids)).items()}
+        return {id: snapshot.dense.vectors(of_one) for id, of_one in rows.items()}
+
+    def ids(self, where: str | Filter | None = None) -> list[str]:
         """The ids of all documents, or of those for which the filter holds, in the order they were added."""
         snapshot = self._snapshot
         chosen = snapshot.documents_where(where)
         return [id for number, id in snapshot.all_ids() if chosen[number]]
 
-    def count(self, where: str | None = None) -> int:
+    def count(self, where: str | Filter | None = None) -> int:
         """How many documents there are, or for how many the filter holds."""
         return int(np.count_nonzero(self._snapshot.documents_where(where)))
 
@@ -179,7 +191,7 @@ class Reading:
         query: str,
         k: int = 10,
         *,
-        where: str | None = None,
+        where: str | Filter | None = None,
         mode: Mode | None = None,
         rerank: Scorer | None = None,
         settings: SearchSettings | None = None,
@@ -220,7 +232,7 @@ class Reading:
         return [each[:k] for each in answers]
 
     def nearest(
-        self, vectors: NDArray[np.float32], k: int = 10, *, where: str | None = None, exact: bool = False
+        self, vectors: NDArray[np.float32], k: int = 10, *, where: str | Filter | None = None, exact: bool = False
     ) -> list[list[Near]]:
         """The k documents whose best passage is nearest to each vector: ids and scores, no texts.
 

@@ -7,6 +7,7 @@ from retr.index.dense.settings import DenseSettings
 from retr.index.lexical.languages import check_language
 from retr.retrieval.chunking import ChunkSettings
 from retr.retrieval.errors import BadInput, unknown
+from retr.retrieval.filters import Filter
 from retr.retrieval.fusion import METHODS
 
 Mode = Literal["hybrid", "dense", "lexical"]
@@ -55,13 +56,14 @@ class WriteSettings:
 class SearchSettings:
     """How a search is done.
 
+    `where` is a filter in the language of `--where`, or a tree of `retr.retrieval.filters`, which has no limit of size.
     `depth` candidates of each kind are fused; `group` says whether one document may appear with several passages;
     `weights` are those of dense and lexical; `rerank_depth` hits are handed to the reranker. `exact` scores every
     vector, whatever the kind of index.
     """
 
     mode: Mode = "hybrid"
-    where: str | None = None
+    where: str | Filter | None = None
     group: Group = "document"
     fusion: str = "rrf"
     weights: tuple[float, float] = (1.0, 1.0)

@@ -20,7 +20,7 @@ from retr.index.disk.verify import verify
 from retr.index.filters.filtering import where_all
 from retr.index.lexical.postings import LexicalIndex
 from retr.retrieval.errors import Damaged
-from retr.retrieval.filters import parse
+from retr.retrieval.filters import Filter, parse
 from retr.retrieval.records import Document
 
 _TRIES = 20
@@ -107,18 +107,19 @@ class Snapshot:
         parts = [segment.dense for segment in self.segments if segment.dense is not None]
         return DenseIndex(self.dim, parts, self._device)
 
-    def documents_where(self, where: str | None) -> NDArray[np.bool_]:
-        """The living documents, by number, for which the filter expression holds."""
+    def documents_where(self, where: str | Filter | None) -> NDArray[np.bool_]:
+        """The living documents, by number, for which the filter holds."""
         if where is None:
             return self.live
-        known = self._filtered.get(where)
+        key = where if isinstance(where, str) else repr(where)  # As nodes, a test for 1 and one for true are equal.
+        known = self._filtered.get(key)
         if known is None:
-            tree = parse(where)
+            tree = parse(where) if isinstance(where, str) else where
             parts = where_all([segment.filter for segment in self.segments], tree)
             known = np.concatenate([np.empty(0, np.bool_), *parts]) & self.live
             if len(self._filtered) >= _KEPT_FILTERS:
                 self._filtered.clear()
-            self._filtered[where] = known
+            self._filtered[key] = known
         return known
 
     def documents(self, numbers: Iterable[int]) -> dict[int, Document]:

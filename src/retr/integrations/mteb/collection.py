@@ -16,14 +16,12 @@ from retr.integrations.mteb.facts import Facts, name_of
 from retr.integrations.mteb.texts import document_of, query_of
 from retr.retrieval.chunking import ChunkSettings
 from retr.retrieval.errors import BadInput
+from retr.retrieval.filters import And, Field, Filter, In, parse
 from retr.retrieval.protocols import Encoder, Scorer, TokenAware
 from retr.retrieval.records import Document
 
 PLACE = "place"
 """The metadata field with a document's place in its corpus: the candidates of a reranking task are named by it."""
-
-PLACES_A_TEST = 1000
-"""The most values that one `in (…)` of the filter language takes; ids, which can be long, would not fit in a filter."""
 
 QUERIES_AT_ONCE = 256
 KINDS = {"hybrid": "hybrid", "dense": "dense", "lexical": "sparse"}
@@ -191,8 +189,9 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _within(places: Sequence[int], where: str | None) -> str:
+def _within(places: Sequence[int], where: str | Filter | None) -> Filter:
     """The filter that lets the documents at these places pass, and of them those that pass `where`."""
-    parts = [places[start : start + PLACES_A_TEST] for start in range(0, len(places), PLACES_A_TEST)]
-    listed = " or ".join(f"{PLACE} in ({','.join(map(str, part))})" for part in parts)
-    return listed if where is None else f"({where}) and ({listed})"
+    listed = In(Field((PLACE,)), tuple(places))
+    if where is None:
+        return listed
+    return And((parse(where) if isinstance(where, str) else where, listed))
