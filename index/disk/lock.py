@@ -16,6 +16,10 @@ from retr.retrieval.errors import Mismatch
 _PAUSE = 0.02
 
 
+class Busy(Mismatch):
+    """Another process writes the folder."""
+
+
 class WriterLock:
     """Held while a Collection writes. The kernel drops it with the process, so a dead writer leaves nothing stale."""
 
@@ -40,7 +44,7 @@ class WriterLock:
         while not _taken(file):
             if time.monotonic() >= deadline:
                 holder = os.pread(file, 4096, 0).decode("utf-8", "replace").strip() or "unknown"
-                raise Mismatch(
+                raise Busy(
                     f"The index {str(self._path.parent)!r} is being written by another process ({holder}). "
                     "Wait for it to finish, or give --wait SECONDS; readers are not affected."
                 )
