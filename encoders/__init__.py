@@ -23,6 +23,7 @@ SCORERS = {
     "poly": "retr.encoders.poly:load",
     "dse": "retr.encoders.distilled.scorer:load",
     "late": "retr.encoders.late.scorer:load",
+    "mvp": "retr.encoders.mvp.scorer:load",
 }
 """Kind to a callable `source -> Scorer`."""
 

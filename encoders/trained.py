@@ -52,11 +52,16 @@ class TrainedScorer:
 
 @dataclass(frozen=True, slots=True)
 class Makers:
-    """How a kind is opened: without torch, from the folder and its table; and by torch, with `comparable`."""
+    """How a kind is opened: without torch, from the folder and its table; and by torch, with `comparable`.
+
+    `table` reads a folder's table of a kind, and `servable` says whether it can do without torch.
+    """
 
     kind: str
     free: Callable[[Path, Mapping[str, Any]], Ranker]
     by_torch: Callable[[Path, Placement], tuple[Answer, bool]]
+    table: Callable[[Path, str], Mapping[str, Any]] = check_table
+    servable: Callable[[Path, str], bool] = is_servable
 
 
 def load_trained(source: str, device: str, makers: Makers) -> TrainedScorer:
@@ -65,9 +70,10 @@ def load_trained(source: str, device: str, makers: Makers) -> TrainedScorer:
     if not path.is_dir():
         raise NotFound(f"No folder {source!r} of a {kind} scorer. Give the folder that training wrote.")
     with reading(path):
-        table = check_table(path, kind)
+        table = makers.table(path, kind)
         usual = asked_for(device).usual
-        return load_folder(path, makers, table) if usual and is_servable(path, kind) else _torch(path, makers, device)
+        free = usual and makers.servable(path, kind)
+        return load_folder(path, makers, table) if free else _torch(path, makers, table, device)
 
 
 def load_folder(path: Path, makers: Makers, table: Mapping[str, Any]) -> TrainedScorer:
@@ -82,13 +88,12 @@ def load_folder(path: Path, makers: Makers, table: Mapping[str, Any]) -> Trained
     }
     about = {"name": path.resolve().name, "source": str(path), "runtime": opened.runtime}
     opened.score("a", ["b"])
-    settings: Any = opened.score.settings
-    return TrainedScorer(opened.score, getattr(settings, "comparable", True), identity, about)
+    return TrainedScorer(opened.score, getattr(opened.score.settings, "comparable", True), identity, about)
 
 
-def _torch(path: Path, makers: Makers, device: str) -> TrainedScorer:
+def _torch(path: Path, makers: Makers, table: Mapping[str, Any], device: str) -> TrainedScorer:
     _check_torch(makers.kind)
-    table, placement = check_table(path, makers.kind), Compute.asked(device).place()
+    placement = Compute.asked(device).place()
     answer, comparable = makers.by_torch(path, placement)
     files = sorted([*path.rglob("*.safetensors"), *path.rglob("tokenizer.json"), *path.rglob("vocab.txt")])
     identity = {"weights": hashes(path, files), "precision": placement.precision, makers.kind: table}

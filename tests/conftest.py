@@ -105,6 +105,26 @@ def tensors_of(family: str, seed: int, labels: int = 0) -> dict[str, np.ndarray]
     return found
 
 
+def tensors_of_t5(words: int, gated: bool, seed: int) -> dict[str, np.ndarray]:
+    """Weights of a T5 by transformers' names, 6 numbers a head; large, so that leaks between texts are seen."""
+    rng = np.random.default_rng(seed)
+    shapes: dict[str, tuple[int, ...]] = {"shared.weight": (words, DIM)}
+    for side, attentions in (("encoder", ["SelfAttention"]), ("decoder", ["SelfAttention", "EncDecAttention"])):
+        shapes[f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"] = (8, HEADS)
+        for layer in range(LAYERS):
+            at = f"{side}.block.{layer}.layer."
+            for part, name in enumerate(attentions):
+                shapes |= {f"{at}{part}.{name}.{one}.weight": (6 * HEADS, DIM) for one in "qkv"}
+                shapes[f"{at}{part}.{name}.o.weight"] = (DIM, 6 * HEADS)
+            feed = f"{at}{len(attentions)}.DenseReluDense"
+            shapes |= {f"{feed}.{name}.weight": (WIDE, DIM) for name in (("wi_0", "wi_1") if gated else ("wi",))}
+            shapes[f"{feed}.wo.weight"] = (DIM, WIDE)
+            shapes |= {f"{at}{part}.layer_norm.weight": (DIM,) for part in range(len(attentions) + 1)}
+        shapes[f"{side}.final_layer_norm.weight"] = (DIM,)
+    drawn = {name: rng.normal(0, 0.3, shape) + (len(shape) == 1) for name, shape in shapes.items()}
+    return {name: values.astype(np.float32) for name, values in drawn.items()}
+
+
 def config_of(family: str, labels: int = 0) -> dict[str, Any]:
     """config.json as transformers writes it."""
     sizes: dict[str, Any] = {
@@ -217,6 +237,30 @@ def make_cross(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         write_safetensors(folder / "model.safetensors", tensors_of(family, seed, labels))
         write_json(folder / "config.json", config_of(family, labels))
         write_tokenizer(folder, family)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_t5(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
+    """`make_t5(gated=…, seed=…)` to a T5's folder, whose tokenizer knows eight sentinels."""
+
+    def make(*, gated: bool = False, seed: int = 0) -> Path:
+        from tokenizers import Tokenizer
+
+        folder = tmp_path_factory.mktemp("t5")
+        write_tokenizer(folder, "bert")
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.add_special_tokens([f"<extra_id_{view}>" for view in range(8)])
+        tokenizer.save(str(folder / "tokenizer.json"))
+        write_safetensors(folder / "model.safetensors", tensors_of_t5(tokenizer.get_vocab_size(), gated, seed))
+        config = {"model_type": "t5", "architectures": ["T5ForConditionalGeneration"], "d_model": DIM, "d_ff": WIDE}
+        config |= {"d_kv": 6, "num_heads": HEADS, "num_layers": LAYERS, "num_decoder_layers": LAYERS}
+        config |= {"relative_attention_num_buckets": 8, "relative_attention_max_distance": 16, "pad_token_id": 0}
+        config |= {"feed_forward_proj": "gated-gelu" if gated else "relu", "vocab_size": tokenizer.get_vocab_size()}
+        config |= {"eos_token_id": 2, "decoder_start_token_id": 0, "is_encoder_decoder": True}
+        write_json(folder / "config.json", config)
         return folder
 
     return make

@@ -37,7 +37,7 @@ def build(weights: Transformer, *, linears: str, segments: bool, top: int = 1) -
     """
     graph = Graph()
     x = _embed(graph, weights, segments)
-    bias = "" if weights.relative is None else _relative_bias(graph, weights.relative)
+    bias = "" if weights.relative is None else relative_bias(graph, weights.relative)
     parts = _Parts(graph, weights, LINEARS[linears], bias)
     states = []
     for layer in weights.layers:
@@ -92,7 +92,7 @@ def _look_up(graph: Graph, table: Table) -> str:
     return graph.add("Mul", rows, graph.add("Gather", graph.constant(table.scale), "input_ids"))
 
 
-def _relative_bias(graph: Graph, by_distance: Floats) -> str:
+def relative_bias(graph: Graph, by_distance: Floats) -> str:
     """[1, heads, tokens, tokens] out of one row of heads for every distance, the longest one back first."""
     zero, one = graph.constant(0, "int64"), graph.constant(1, "int64")
     first = graph.constant([0], "int64")

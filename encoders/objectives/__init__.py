@@ -23,6 +23,7 @@ OBJECTIVES: dict[str, str] = {
     "margin-mse": "retr.encoders.objectives.margins:MarginMSE",
     "bce": "retr.encoders.objectives.listwise:BinaryCrossEntropy",
     "listwise": "retr.encoders.objectives.listwise:ListwiseSoftmax",
+    "mvp": "retr.encoders.objectives.mvp:MVPLoss",
     "logit-mse": "retr.encoders.objectives.distilling:LogitMSE",
     "mixed-mse": "retr.encoders.objectives.distilling:MixedMSE",
     "lambda": "retr.encoders.objectives.ranking:LambdaLoss",

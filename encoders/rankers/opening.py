@@ -3,10 +3,10 @@
 An architecture that retr does not build itself needs torch, or for a Poly-Encoder an export.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from retr.encoders.rankers.cutting import Cutting
 from retr.encoders.rankers.kept import Kept
@@ -23,6 +23,7 @@ from retr.encoders.reading.tokenizing import read_tokenizer
 from retr.encoders.reading.weights import Transformer
 from retr.encoders.running.network import Network
 from retr.encoders.running.opening import open_exported, open_weights
+from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, Damaged, NotFound
 
 CANDIDATES = 20_000
@@ -35,11 +36,24 @@ SIDES = ("context", "candidate")
 """The encoders' folders in a Poly-Encoder's; with `shared` the first alone."""
 
 
+class Ranks(Protocol):
+    """float32 [texts] of a query and its texts; where `settings` have `comparable`, that says whether they may be."""
+
+    @property
+    def settings(self) -> Any:
+        """The kind's settings."""
+        ...
+
+    def __call__(self, query: str, texts: Sequence[str]) -> Floats:
+        """float32 [texts]."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranker:
     """A scorer's function, the files and tokenizer that it depends on, its precision, and how it is run."""
 
-    score: UniRanker | PolyRanker
+    score: Ranks
     files: tuple[Path, ...]
     tokenizer: str
     precision: str

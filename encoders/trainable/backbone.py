@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,10 +149,17 @@ class Backbone:
         return {"full_attention": mask, "sliding_attention": near}
 
 
-def open_backbone(folder: Path, settings: BackboneSettings | None = None, *, classifier: bool = False) -> Backbone:
+def open_backbone(
+    folder: Path,
+    settings: BackboneSettings | None = None,
+    *,
+    classifier: bool = False,
+    named: Callable[[str], str] | None = None,
+) -> Backbone:
     """The model of a folder in float32: safetensors alone, and no code of the folder is run.
 
     With `classifier` a model of one label; where the folder holds none, its head begins at random from the seed.
+    `named` gives transformers' name of a weight for the one in the folder's files.
     """
     settings = settings or BackboneSettings()
     if not (folder / "config.json").is_file():
@@ -164,20 +171,34 @@ def open_backbone(folder: Path, settings: BackboneSettings | None = None, *, cla
     most = max_tokens(folder, config, settings.max_tokens or told.get("max_seq_length"))
     lowercase = bool(told.get("do_lower_case", False))
     tokenizer, _ = read_tokenizer(folder, most, lowercase=lowercase)
-    model = _load(folder, settings, classifier)
+    model = _load(folder, settings, classifier, {} if named is None else _renamed(folder, named))
     inputs = frozenset(inspect.signature(model.forward).parameters)
     return Backbone(model.to(torch.device(settings.device)), tokenizer, folder, most, inputs, lowercase)
 
 
-def _load(folder: Path, settings: BackboneSettings, classifier: bool) -> Any:
+def _renamed(folder: Path, named: Callable[[str], str]) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return {named(name): values for file in weight_files(folder) for name, values in load_file(str(file)).items()}
+    except SafetensorError as error:
+        raise Damaged(f"{folder} has weights that cannot be read ({error}). Get the folder again.") from None
+
+
+def _load(folder: Path, settings: BackboneSettings, classifier: bool, weights: dict[str, torch.Tensor]) -> Any:
     from transformers import AutoModel, AutoModelForSequenceClassification
 
-    loader = AutoModelForSequenceClassification if classifier else AutoModel
+    loader: Any = AutoModelForSequenceClassification if classifier else AutoModel
     try:
         with silent(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
+            if weights:  # which the model's own class alone takes
+                with torch.device("meta"):
+                    loader = type(loader.from_config(_config(folder, settings, classifier)))
             model, report = loader.from_pretrained(
-                str(folder),
+                None if weights else str(folder),
+                state_dict=weights or None,
                 config=_config(folder, settings, classifier),
                 local_files_only=True,
                 use_safetensors=True,

@@ -24,6 +24,10 @@ USES = {
         "A Poly-Encoder: a few vectors a query and one a candidate, and it reranks what a search found.",
         "retr search QUERY --rerank poly={0}",
     ),
+    "mvp": (
+        "An MVP reranker: it judges all candidates of a query together, and reranks what a search found.",
+        "retr search QUERY --rerank mvp={0}",
+    ),
     "dse": (
         "A Distilled Sentence Embedding: one vector a sentence, and a head that scores two of them.",
         "retr search QUERY --rerank dse={0}",

@@ -86,6 +86,18 @@ def make_late(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
 
 
 @pytest.fixture
+def make_mvp(make_t5: MakeFolder) -> MakeFolder:
+    """`make_mvp(seed=…)` to a folder of an MVP reranker."""
+
+    def make(*, seed: int = 0) -> Path:
+        folder = make_t5(seed=seed)
+        (folder / "retr.json").write_text(json.dumps({"mvp": {"kind": "mvp", "max_tokens": 32}}))
+        return folder
+
+    return make
+
+
+@pytest.fixture
 def make_dse(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
     """`make_dse(seed=…, head=…)` to a folder of a Distilled Sentence Embedding of two layers."""
 

@@ -10,7 +10,14 @@ from retr.encoders import SCORERS, load_scorer
 from retr.retrieval.errors import BadInput
 from retr.retrieval.protocols import Scorer
 
-SOURCES = {"cross": "make_cross", "uni": "make_uni", "poly": "make_poly", "dse": "make_dse", "late": "make_late"}
+SOURCES = {
+    "cross": "make_cross",
+    "uni": "make_uni",
+    "poly": "make_poly",
+    "dse": "make_dse",
+    "late": "make_late",
+    "mvp": "make_mvp",
+}
 """Kind to the fixture that makes a source for it, by `seed`."""
 
 QUERY = "red fish?"
