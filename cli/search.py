@@ -149,7 +149,7 @@ def _one(
     if as_json:
         from retr.cli.output import emit_json
 
-        found = [_hit_json(collection, hit, query) for hit in hits]
+        found = [hit_json(collection, hit, query) for hit in hits]
         generation = collection.manifest.generation
         emit_json(
             {"query": query, "hits": found, "took_ms": round(took, 1), "mode": settings.mode, "generation": generation}
@@ -158,7 +158,8 @@ def _one(
     _show(collection, hits, query, full=full)
 
 
-def _hit_json(collection: "Collection", hit: "Hit", query: str) -> dict[str, Any]:
+def hit_json(collection: "Collection", hit: "Hit", query: str) -> dict[str, Any]:
+    """A hit as JSON has it, here and from `retr serve`."""
     snippet = collection.snippet(hit, query)
     table: dict[str, Any] = {
         **{name: getattr(hit, name) for name in ("id", "score", "rank", "title", "text")},
