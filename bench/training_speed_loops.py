@@ -69,15 +69,15 @@ def by_torch(job: Job, clock: Clock) -> None:
     """The same loop written out."""
     import torch
 
-    from retr.encoders.training.lightning import _seed
     from retr.encoders.training.optimising import optimiser, rate_at
+    from retr.encoders.training.stream import seed_of
 
     student, rows, settings, objective = ours(job, clock)
     steps = optimiser(student.module, settings)
     schedule = torch.optim.lr_scheduler.LambdaLR(steps, lambda done: rate_at(done, job.steps, settings))
     student.module.train()
     for number, batch in enumerate(epochs(rows, job)):
-        torch.manual_seed(_seed(settings.seed, number, 0))
+        torch.manual_seed(seed_of(settings.seed, number, 0))
         loss = objective(student, batch)
         steps.zero_grad()
         loss.backward()
