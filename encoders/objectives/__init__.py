@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # Listing objectives must not import torch.
 OBJECTIVES: dict[str, str] = {
     "infonce": "retr.encoders.objectives.contrastive:InfoNCE",
     "late-infonce": "retr.encoders.objectives.late:LateInfoNCE",
+    "filip": "retr.encoders.objectives.filip:FILIP",
     "cosent": "retr.encoders.objectives.graded:CoSENT",
     "angle": "retr.encoders.objectives.graded:AnglE",
     "cosine-mse": "retr.encoders.objectives.graded:CosineMSE",

@@ -21,6 +21,10 @@ STUDENTS: dict[str, tuple[str, str]] = {
     "uni": ("retr.encoders.trainable.uni:open_uni", "retr.encoders.trainable.uni:UniSettings"),
     "poly": ("retr.encoders.trainable.poly:open_poly", "retr.encoders.trainable.poly:PolySettings"),
     "late": ("retr.encoders.trainable.late:open_late", "retr.encoders.trainable.late:LateSettings"),
+    "filip": (
+        "retr.encoders.trainable.images.opening:open_filip",
+        "retr.encoders.trainable.images.opening:FilipSettings",
+    ),
     "mvp": ("retr.encoders.trainable.mvp:open_mvp", "retr.encoders.mvp.settings:MVPSettings"),
 }
 """A kind to what opens its student, `(folder, settings, running)`, and to the settings of the table `[student]`."""

@@ -1,0 +1,1 @@
+"""Models of images and texts that learn: towers, their token-wise similarities, selection of tokens, prompts."""
