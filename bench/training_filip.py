@@ -9,7 +9,7 @@ too. --collect measures nothing, --fresh forgets all.
 
 import argparse
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from training_filip_times import step_times
 from training_medquad import keep, read, run
 
 SEEDS = (1, 2, 3)
+QUARTER = "quarter"
 PACKAGES = ("torch", "transformers", "pytorch-lightning", "pillow")
 
 
@@ -38,10 +39,10 @@ class Set:
 
 
 SETS = {
-    "scenes": Set(prepare_scenes, of_scenes, 48, ("global", "tokens", "quarter")),
-    "emoji": Set(prepare_emoji, of_emoji, 64, ("global", "tokens")),
+    "scenes": Set(prepare_scenes, of_scenes, 48, ("global", "tokens", QUARTER)),
+    "emoji": Set(prepare_emoji, of_emoji, 48, ("global", "tokens")),
 }
-WAYS = {"global": ("global", 1.0), "tokens": ("tokens", 1.0), "quarter": ("tokens", 0.25)}
+WAYS = {"global": ("global", 1.0), "tokens": ("tokens", 1.0), QUARTER: ("tokens", 0.25)}
 """A way to the interaction, and to the share of tokens that is kept."""
 
 
@@ -75,20 +76,27 @@ def arguments() -> argparse.Namespace:
 
 
 def measure(args: argparse.Namespace) -> None:
-    """A set and a seed at a time, the ways after one another; the time of a step on the scenes last."""
+    """Make the sets, and then every cell that is not there."""
     import torch
 
     torch.set_num_threads(1)
     for name in args.sets:
         SETS[name].prepare(args.work / name)
-    for seed in args.seeds:
-        for name in args.sets:
-            for way in SETS[name].ways[:2]:
-                keep(args.work, f"{name}-{way}-{seed}", partial(trained, name, way, seed, args))
+    for cell, make in plan(args):
+        keep(args.work, cell, make)
+
+
+def plan(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """The time of a step; a set and a seed at a time, both losses after one another; last a quarter of the tokens."""
     if "scenes" in args.sets:
-        keep(args.work, "times", partial(times, args))
-        for seed in args.seeds:
-            keep(args.work, f"scenes-quarter-{seed}", partial(trained, "scenes", "quarter", seed, args))
+        yield "times", partial(times, args)
+    cells = [(name, way, seed) for name in args.sets for seed in args.seeds for way in SETS[name].ways]
+    yield from (_cell(*cell, args) for cell in cells if cell[1] != QUARTER)
+    yield from (_cell(*cell, args) for cell in cells if cell[1] == QUARTER)
+
+
+def _cell(name: str, way: str, seed: int, args: argparse.Namespace) -> tuple[str, Callable[[], dict[str, Any]]]:
+    return f"{name}-{way}-{seed}", partial(trained, name, way, seed, args)
 
 
 def trained(name: str, way: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:

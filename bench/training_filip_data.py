@@ -170,7 +170,8 @@ def prepare_scenes(folder: Path, seed: int = 0) -> dict[str, Any]:
                     {"image": name, "caption": scene.caption, "objects": [asdict(one) for one in scene.objects]}
                 )
             _write_lines(folder / f"{part}.jsonl", lines)
-        done.write_text(json.dumps({"train": TRAIN, "test": TEST, "captions": TRAIN}), encoding="utf-8")
+        any_object = sum(1 / len(scene.objects) for scene in parts["test"]) / TEST
+        done.write_text(json.dumps({"train": TRAIN, "test": TEST, "any_object": any_object}), encoding="utf-8")
     return dict(json.loads(done.read_text(encoding="utf-8")))
 
 

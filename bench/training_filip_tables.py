@@ -1,6 +1,7 @@
 """What training_filip.py records: means with intervals, differences over the same scenes or emoji, costs of a step."""
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, stdev
@@ -192,17 +193,19 @@ def draw(cells: Cells, args: argparse.Namespace) -> bool:
 
 def caption(cells: Cells, args: argparse.Namespace) -> str:
     """How it was made."""
+    known = args.work / "scenes" / "data.json"
+    floor = json.loads(known.read_text(encoding="utf-8"))["any_object"] if known.exists() else float("nan")
     return (
         "Drawn scenes: 6,000 to train on and 512 held out, 3 to 5 objects of 2 sizes, 8 colours and 7 shapes on a "
         "grid of 3 x 3, 48 pixels; no set of objects is in both. Emoji: two styles of 1,532 to train on, with three "
-        "captions each, and 191 held out by name; 64 pixels, each style a pool of its own, the mean of both. Towers "
+        "captions each, and 191 held out by name; 48 pixels, each style a pool of its own, the mean of both. Towers "
         f"from nothing: CLIP's of 2 layers, 96 wide, patches of {args.patch} pixels, vectors of 64; {args.steps} steps "
         f"of {args.batch_size} pairs, AdamW at {args.learning_rate:g}, cosine; the temperature is learnt from 0.07. A "
         "seed draws the weights and the batches, alike for every loss. In its cell: the patch most like the word of a "
-        "shape that is in the scene once lies in its object's cell (chance 1 in 9); the model with one vector is "
-        "looked at through its projections of patches and words. Colours exchanged: the scene is more like its caption "
-        "than like one with two colours exchanged (chance 1 in 2). Intervals: 95% bootstrap over images or captions, "
-        "each one's value being its mean over the seeds; differences are paired; p by randomisation, adjusted by Holm "
-        "over all of a set. A step's time is CPU time on one thread of a whole step on scenes, from files to new "
-        "weights, the median of rounds in which the losses take turns."
+        f"shape that is in the scene once lies in its object's cell (chance 1 in 9, and {floor:.2f} where any object "
+        "is pointed at); the model with one vector is looked at through its projections of patches and words. Colours "
+        "exchanged: the scene is more like its caption than like one with two colours exchanged (chance 1 in 2). "
+        "Intervals: 95% bootstrap over images or captions, each one's value being its mean over the seeds; differences "
+        "are paired; p by randomisation, adjusted by Holm over all of a set. A step's time is CPU time on one thread "
+        "of a whole step on scenes, from files to new weights, the median of rounds in which the losses take turns."
     )
