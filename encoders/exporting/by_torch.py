@@ -64,7 +64,7 @@ def trace(folder: Path, classifier: bool, workspace: Path) -> FromGraph:
 
     model, names = _load(folder, classifier)
     path = workspace / "traced.onnx"
-    with _quietly():
+    with quietly():
         try:
             _export(model, names, classifier, path)
         except Exception as error:  # torch's exporter raises many kinds
@@ -84,7 +84,7 @@ def _load(folder: Path, classifier: bool) -> tuple[Any, list[str]]:
     from transformers import AutoModel, AutoModelForSequenceClassification
 
     loader = AutoModelForSequenceClassification if classifier else AutoModel
-    with _quietly():
+    with quietly():
         model = loader.from_pretrained(
             str(folder),
             local_files_only=True,
@@ -134,7 +134,7 @@ def _export(model: Any, names: list[str], classifier: bool, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """torch's exporter warns and prints about its own insides."""
     logging.disable(logging.WARNING)
     try:

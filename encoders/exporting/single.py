@@ -1,6 +1,6 @@
 """Exporting a model of one network: the file, the folder around it, and how near they are to the original."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +26,7 @@ class OneNetwork:
 
     subject: Subject
     library: str = "sentence-transformers"
+    make: Callable[[Path, bool, Path, Report], Maker] = open_maker
 
     @property
     def kind(self) -> str:
@@ -54,7 +55,7 @@ class OneNetwork:
         """The network, configuration, tokenizer and settings."""
         network = folder / NETWORKS[settings.precision]
         network.parent.mkdir()
-        maker = open_maker(self.subject.folder, self.subject.classifier, network.parent, report)
+        maker = self.make(self.subject.folder, self.subject.classifier, network.parent, report)
         kept: tuple[str, ...] = ()
         if settings.precision == "int8":
             report("choosing what stays in float")

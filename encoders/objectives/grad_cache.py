@@ -80,8 +80,28 @@ class _Chunked:
             )
         return found
 
+    def log_probs(self, queries: Sequence[str], documents: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Of a student that generates, row by row: the rows of a chunk."""
+        student: Any = self.student
+        parts = [
+            _kept(student.log_probs, queries[start : start + self.chunk], documents[start : start + self.chunk])
+            for start in range(0, len(queries), self.chunk)
+        ]
+        return torch.cat([sums for sums, _ in parts]), torch.cat([counts for _, counts in parts])
+
+    def reference_log_probs(self, queries: Sequence[str], documents: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Of a student that generates; there are no gradients, and so nothing to chunk."""
+        student: Any = self.student
+        found: tuple[Tensor, Tensor] = student.reference_log_probs(queries, documents)
+        return found
+
     def save(self, folder: Path) -> None:
         self.student.save(folder)
+
+
+def itself(student: Student) -> Student:
+    """The student behind the chunks, for what it can do beside encoding."""
+    return student.student if isinstance(student, _Chunked) else student
 
 
 def _kept(make: Callable[..., Any], *texts: object) -> Any:

@@ -149,7 +149,7 @@ def _size(layer: Dense) -> DenseSize:
 
 def _width(folder: Path) -> int:
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    return int(config.get("hidden_size") or config.get("dim") or config["d_model"])
+    return int(config.get("hidden_size") or config.get("dim") or config.get("n_embd") or config["d_model"])
 
 
 def _write(path: Path, content: Any) -> None:
