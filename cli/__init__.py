@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "eval": "retr.cli.evaluate:evaluate",
     "compare": "retr.cli.compare:compare",
     "export": "retr.cli.export:export",
+    "serve": "retr.cli.serve:serve",
     "models": "retr.cli.models:models",
     "doctor": "retr.cli.doctor:doctor",
 }

@@ -102,11 +102,18 @@ class Batcher:
         return self._line.weight
 
     def submit(
-        self, works: Sequence[Any], weights: Sequence[int], *, key: Hashable = None, urgent: bool = False
+        self,
+        works: Sequence[Any],
+        weights: Sequence[int],
+        *,
+        key: Hashable = None,
+        urgent: bool = False,
+        bounded: bool = True,
     ) -> "Future[list[Any]]":
         """The results of the works, in order, once they are done. Full or Closed when they cannot be taken.
 
-        A request that is heavier than all that may wait is taken when nothing else waits.
+        A request that is heavier than all that may wait is taken when nothing else waits; one that is not `bounded`,
+        however much waits.
         """
         future: Future[list[Any]] = Future()
         if not works:
@@ -119,7 +126,7 @@ class Batcher:
             for place, (work, weight) in enumerate(zip(works, weights, strict=True))
         ]
         with self._changed:
-            self._check_room(sum(weights))
+            self._check_room(sum(weights) if bounded else 0)
             self._line.put(pieces, urgent=urgent)
             self._changed.notify()
         return future
@@ -138,7 +145,7 @@ class Batcher:
         if self._closing:
             raise Closed(f"The {self.name} is shutting down and takes no more work. Ask another server.")
         most, waiting = self._settings.waiting, self._line.weight
-        if waiting and waiting + weight > most:
+        if weight and waiting and waiting + weight > most:
             seconds = self._retry_seconds()
             raise Full(
                 f"The {self.name} queue is full: {waiting} of {most} wait, and this request has {weight}. "

@@ -54,9 +54,10 @@ class TextBatcher:
             return Read(tokens.ids, [len(row) for row in tokens.ids], side, tokens.skip, tokens.cut)
         return Read(list(texts), _counted(self.encoder, texts), side)
 
-    def submit(self, read: Read, *, urgent: bool = False) -> "Future[list[Floats]]":
-        """One vector [dim] a text, in order. Full when too much waits."""
-        return self.batcher.submit(read.works, read.weights, key=(read.side, read.skip), urgent=urgent)
+    def submit(self, read: Read, *, urgent: bool = False, bounded: bool = True) -> "Future[list[Floats]]":
+        """One vector [dim] a text, in order. Full when too much waits, if `bounded`."""
+        key = read.side, read.skip
+        return self.batcher.submit(read.works, read.weights, key=key, urgent=urgent, bounded=bounded)
 
     def _run(self, key: tuple[Side, int], works: list[Any]) -> list[Floats]:
         side, skip = key

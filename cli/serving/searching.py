@@ -1,0 +1,115 @@
+"""`POST /v1/search`: the collection's search, in JSON as `retr search --json` has it."""
+
+import asyncio
+import time
+from typing import Annotated, Any, Literal
+
+from fastapi import Request
+from pydantic import Field
+from starlette.responses import Response
+
+from retr.cli.search import hit_json
+from retr.cli.serving.parsing import Asked, Text, Told, reply, router, service_of
+from retr.cli.serving.service import Found, Service
+from retr.index.searching import MAX_QUERY_CHARACTERS
+from retr.index.settings import SearchSettings
+from retr.retrieval.errors import BadInput, NotFound
+
+MOST_HITS = 1000
+MOST_CANDIDATES = 10_000
+
+routes = router("Search")
+
+Depth = Annotated[int, Field(ge=1, le=MOST_CANDIDATES)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class SearchRequest(Asked):
+    """The words of `retr search`: `where` is a filter, `rerank` lets the server's reranker read the best hits."""
+
+    query: Annotated[Text, Field(max_length=MAX_QUERY_CHARACTERS)]
+    k: Annotated[int, Field(ge=1, le=MOST_HITS)] = 10
+    mode: str = "hybrid"
+    where: Annotated[str, Field(max_length=8192)] | None = None
+    rerank: bool = False
+    rerank_depth: Annotated[int, Field(ge=1, le=MOST_HITS)] = 50
+    fusion: str = "rrf"
+    weights: Annotated[list[Weight], Field(min_length=2, max_length=2)] = Field(default_factory=lambda: [1.0, 1.0])
+    depth: Depth = 100
+    exact: bool = False
+    passages: bool = False
+    explain: bool = False
+
+    def settings(self) -> SearchSettings:
+        """The same as the library words it; BadInput for names that it does not know."""
+        try:
+            return self._settings()
+        except NotFound as error:  # of a mode, say: nothing at an address, as 404 would have it
+            raise BadInput(str(error)) from None
+
+    def _settings(self) -> SearchSettings:
+        return SearchSettings(
+            mode=self.mode,  # type: ignore[arg-type]  # checked by SearchSettings
+            where=self.where,
+            group="passage" if self.passages else "document",
+            fusion=self.fusion,
+            weights=(self.weights[0], self.weights[1]),
+            depth=self.depth,
+            rerank_depth=self.rerank_depth,
+            explain=self.explain,
+            exact=self.exact,
+        )
+
+
+class Snippet(Told):
+    """The part that answers best; `marks` are [start, end) of the matched words."""
+
+    text: str
+    marks: list[tuple[int, int]]
+
+
+class HitTold(Told):
+    """A hit, as `retr search --json` has it."""
+
+    id: str
+    score: float
+    rank: int
+    title: str
+    text: str
+    metadata: dict[str, Any]
+    source: dict[str, Any]
+    snippet: Snippet
+    explain: dict[str, Any] | None = None
+
+
+class SearchAnswer(Told):
+    """Best first; `generation` is that of the index which answered."""
+
+    query: str
+    hits: list[HitTold]
+    took_ms: float
+    mode: Literal["hybrid", "dense", "lexical", "late"]
+    generation: int
+
+
+@routes.post("/v1/search", response_model=SearchAnswer, summary="Search the index")
+async def search(body: SearchRequest, request: Request) -> Response:
+    """The k best hits; `took_ms` is from the request's arrival, waiting included."""
+    started = time.perf_counter()
+    service, settings = service_of(request), body.settings()
+    found = await service.search(body.query, body.k, settings, rerank=body.rerank)
+    hits = await asyncio.to_thread(_hits, service, found, body.query)
+    took = round((time.perf_counter() - started) * 1000, 1)
+    return reply(
+        {
+            "query": body.query,
+            "hits": hits,
+            "took_ms": took,
+            "mode": settings.mode,
+            "generation": found.generation,
+        }
+    )
+
+
+def _hits(service: Service, found: Found, query: str) -> list[dict[str, Any]]:
+    return [hit_json(service.collection, hit, query) for hit in found.hits]

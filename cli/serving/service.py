@@ -1,0 +1,165 @@
+"""What a worker holds and does, without HTTP: models, the collection, and the queues of searches and writes."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from retr.cli.serving.failures import Failure, log
+from retr.cli.serving.metrics import Metrics
+from retr.cli.serving.models import Models
+from retr.cli.serving.settings import ServeSettings
+from retr.cli.serving.writing import Write, Written, write_all
+from retr.encoders.batching.batcher import Batcher
+from retr.encoders.batching.settings import BatchSettings
+from retr.index.collection import Collection
+from retr.index.searching import check_query
+from retr.index.settings import SearchSettings
+from retr.retrieval.errors import RetrError
+from retr.retrieval.records import Hit
+
+SEARCHES_AT_ONCE = 16
+_TRIES = 5
+_WRITTEN_CHARACTERS = 32 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The hits of one search, and the generation that they are of."""
+
+    hits: Sequence[Hit]
+    generation: int
+
+
+class Service:
+    """Opened before the server listens, so that what is wrong with models or index is told at once."""
+
+    def __init__(self, settings: ServeSettings, metrics: Metrics | None = None) -> None:
+        self.settings, self.metrics = settings, metrics or Metrics()
+        self.draining = False
+        self.models = Models(settings, self.metrics)
+        self._collection = self._opened()
+        self._searches = Batcher(
+            self._search,
+            BatchSettings(SEARCHES_AT_ONCE, 4 * settings.max_requests, 0.0, settings.search_threads),
+            name="search",
+            seen=lambda batch: self.metrics.saw("search", batch),
+        )
+        self._writes = Batcher(
+            self._write,
+            BatchSettings(_WRITTEN_CHARACTERS, 2 * _WRITTEN_CHARACTERS, 0.0),
+            name="write",
+            seen=lambda batch: self.metrics.saw("write", batch),
+        )
+        self._following: asyncio.Task[None] | None = None
+        self._moving = threading.Lock()
+
+    @property
+    def collection(self) -> Collection:
+        """The collection; a Failure where none is served."""
+        if self._collection is None:
+            raise Failure(404, "This server has no index. Start it with --index DIR.", "no_index")
+        return self._collection
+
+    @property
+    def has_index(self) -> bool:
+        """Whether an index is served."""
+        return self._collection is not None
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests are welcome."""
+        return not self.draining
+
+    async def search(self, query: str, k: int, settings: SearchSettings, *, rerank: bool) -> Found:
+        """The k best hits of the live generation."""
+        _ = self.collection
+        if rerank:
+            _ = self.models.scorer
+        check_query(query)
+        # Reranked and explained searches share nothing, and so go alone.
+        alone = object() if rerank or settings.explain else None
+        waiting = self._searches.submit([query], [1], key=(k, settings, rerank, alone))
+        found: list[Found] = await asyncio.wrap_future(waiting)
+        return found[0]
+
+    async def write(self, write: Write) -> Written:
+        """Commit documents or deletions; on disk when this returns. Writes that wait share a commit."""
+        _ = self.collection
+        waiting = self._writes.submit([write], [write.weight])
+        done: list[Written] = await asyncio.wrap_future(waiting)
+        return done[0]
+
+    def start(self) -> None:
+        """Follow the index and the queues from now on; called in the event loop."""
+        self._following = asyncio.get_running_loop().create_task(self._follow())
+
+    async def close(self) -> None:
+        """Finish what was accepted."""
+        if self._following is not None:
+            self._following.cancel()
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._searches.close(self.settings.drain_seconds)
+        self._writes.close(self.settings.drain_seconds)
+        self.models.close()
+
+    def refresh(self) -> bool:
+        """Move on to the live generation, its encoder loaded; whether there was a newer one."""
+        collection = self.collection
+        with self._moving:
+            moved = collection.refresh()
+            if moved and collection.manifest.encoder is not None:
+                _ = collection.encoder
+            self._tell(collection)
+        return moved
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.refresh_seconds)
+            self.tell_queues()
+            if self._collection is None:
+                continue
+            try:
+                await asyncio.to_thread(self.refresh)
+            except (RetrError, OSError) as error:
+                log.warning("the index cannot be refreshed: %s", " ".join(str(error).split()))
+
+    def tell_queues(self) -> None:
+        """Bring the counts of what waits up to date."""
+        waiting = {"search": self._searches.waiting, "write": self._writes.waiting, **self.models.waiting()}
+        for name, weight in waiting.items():
+            self.metrics.waiting.labels(name).set(weight)
+
+    def _opened(self) -> Collection | None:
+        if self.settings.index is None:
+            self.models.load_encoder(self.settings.encoder)
+            return None
+        collection = Collection.open(self.settings.index, load=self.models.load_encoder)
+        if collection.manifest.encoder is not None:
+            _ = collection.encoder
+        self._tell(collection)
+        return collection
+
+    def _tell(self, collection: Collection) -> None:
+        self.metrics.generation.set(collection.manifest.generation)
+        self.metrics.documents.set(collection.manifest.live_documents)
+
+    def _search(self, key: tuple[int, SearchSettings, bool, Any], queries: list[str]) -> list[Found]:
+        k, settings, rerank, _ = key
+        collection = self.collection
+        scorer = self.models.scorer if rerank else None
+        for _ in range(_TRIES):
+            before = collection.manifest.generation
+            found = collection.search_many(queries, k, settings=settings, rerank=scorer)
+            if collection.manifest.generation == before:
+                break  # else a refresh came between, and which generation answered is not known
+        return [Found(hits, before) for hits in found]
+
+    def _write(self, key: object, writes: list[Write]) -> list[Written]:
+        collection = self.collection
+        done = write_all(collection, writes, self.settings.write_wait_seconds)
+        self._tell(collection)
+        return done

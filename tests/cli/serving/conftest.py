@@ -1,0 +1,70 @@
+"""Servers in this process over tiny models, and what to ask them with."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs retr[serve]")
+pytest.importorskip("uvicorn", reason="needs retr[serve]")
+pytest.importorskip("prometheus_client", reason="needs retr[serve]")
+
+import retr
+from retr.cli.serving.keys import Keys, read_keys
+from retr.cli.serving.settings import ServeSettings
+
+DOCUMENTS = [
+    retr.Document("fish", "The red fish swims in cold water.", "Fish", {"year": 2020, "kind": "animal"}),
+    retr.Document("stone", "A stone falls from the blue sky.", "Stone", {"year": 2021, "kind": "thing"}),
+    retr.Document("water", "Cold water falls.", "", {"year": 2022, "kind": "thing"}),
+]
+
+MakeClient = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def models(make_bi: Any, make_cross: Any) -> dict[str, str]:
+    """An encoder and a reranker."""
+    return {"encoder": str(make_bi()), "rerank": f"cross={make_cross()}"}
+
+
+@pytest.fixture
+def index(tmp_path: Path, models: dict[str, str]) -> Path:
+    """A small index."""
+    retr.create(tmp_path / "index", encoder=models["encoder"]).add(DOCUMENTS)
+    return tmp_path / "index"
+
+
+@pytest.fixture
+def make_client() -> Iterator[MakeClient]:
+    """`make_client(keys=…, **settings)` to a client of a new server in this process, with its `service`."""
+    from starlette.testclient import TestClient
+
+    from retr.cli.serving.app import make_app
+    from retr.cli.serving.service import Service
+
+    with ExitStack() as stack:
+
+        def make(keys: Keys | None = None, **settings: Any) -> Any:
+            service = Service(ServeSettings(**settings))
+            default = "write" if service.settings.writable else "read"
+            app = make_app(service, keys or read_keys(None, environment={}, default=default))
+            client: Any = TestClient(app, base_url="http://localhost")
+            client.service = service
+            return stack.enter_context(client)
+
+        yield make
+
+
+@pytest.fixture
+def client(make_client: MakeClient, index: Path, models: dict[str, str]) -> Any:
+    """A writable server with index, encoder and reranker."""
+    return make_client(index=index, rerank=models["rerank"], writable=True)
+
+
+@pytest.fixture(autouse=True)
+def _few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETR_THREADS", os.environ.get("RETR_THREADS", "1"))
