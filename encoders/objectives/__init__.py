@@ -24,6 +24,7 @@ OBJECTIVES: dict[str, str] = {
     "margin-mse": "retr.encoders.objectives.margins:MarginMSE",
     "bce": "retr.encoders.objectives.listwise:BinaryCrossEntropy",
     "listwise": "retr.encoders.objectives.listwise:ListwiseSoftmax",
+    "masked-blocks": "retr.encoders.objectives.smith:MaskedBlocks",
     "mvp": "retr.encoders.objectives.mvp:MVPLoss",
     "logit-mse": "retr.encoders.objectives.distilling:LogitMSE",
     "mixed-mse": "retr.encoders.objectives.distilling:MixedMSE",

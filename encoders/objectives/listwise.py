@@ -20,18 +20,20 @@ class BinaryCrossEntropy:
     """-(y log p + (1 - y) log(1 - p)) with p = sigmoid(score) (Nogueira & Cho 2019, eq. 1, by the mean of candidates).
 
     y is the row's label for its positive (1 without labels) and 0 for its negatives. `positive_weight` multiplies the
-    first part, as for many negatives to a positive.
+    first part, as for many negatives to a positive. `scale` multiplies the scores first: a cosine is no logit, and
+    SMITH takes 6 of it (Yang et al. 2020).
     """
 
     positive_weight: float = 1.0
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse a weight that is not above zero."""
-        positive(positive_weight=self.positive_weight)
+        """Refuse a weight or a scale that is not above zero."""
+        positive(positive_weight=self.positive_weight, scale=self.scale)
 
     def __call__(self, student: Student, batch: Batch) -> Tensor:
         """The mean over all candidates of all rows."""
-        scores = torch.cat(scored(student, batch))
+        scores = torch.cat(scored(student, batch)) * self.scale
         firsts = batch.labels or (1.0,) * len(batch)
         rows = zip(firsts, batch.candidates, strict=True)
         wanted = [label for first, texts in rows for label in (first, *(0.0,) * (len(texts) - 1))]

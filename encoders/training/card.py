@@ -24,6 +24,14 @@ USES = {
         "A Poly-Encoder: a few vectors a query and one a candidate, and it reranks what a search found.",
         "retr search QUERY --rerank poly={0}",
     ),
+    "lexsem": (
+        "A LexSemBridge encoder: one vector a text, a query's weighed by its words.",
+        "retr index DOCUMENTS --encoder lexsem={0}",
+    ),
+    "smith": (
+        "A SMITH encoder: one vector a document, however long, out of blocks of its sentences.",
+        "retr index DOCUMENTS --encoder smith={0}",
+    ),
     "mvp": (
         "An MVP reranker: it judges all candidates of a query together, and reranks what a search found.",
         "retr search QUERY --rerank mvp={0}",

@@ -25,6 +25,8 @@ STUDENTS: dict[str, tuple[str, str]] = {
         "retr.encoders.trainable.images.opening:open_filip",
         "retr.encoders.trainable.images.opening:FilipSettings",
     ),
+    "lexsem": ("retr.encoders.trainable.lexsem:open_lexsem", "retr.encoders.lexsem.settings:LexSemSettings"),
+    "smith": ("retr.encoders.trainable.smith:open_smith", "retr.encoders.smith.settings:SmithSettings"),
     "mvp": ("retr.encoders.trainable.mvp:open_mvp", "retr.encoders.mvp.settings:MVPSettings"),
 }
 """A kind to what opens its student, `(folder, settings, running)`, and to the settings of the table `[student]`."""

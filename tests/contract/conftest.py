@@ -86,6 +86,47 @@ def make_late(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
 
 
 @pytest.fixture
+def make_lexsem(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
+    """`make_lexsem(seed=…, words=…)` to a folder of a LexSemBridge encoder."""
+
+    def make(*, seed: int = 0, words: str = "learned") -> Path:
+        folder = Path(shutil.copytree(make_bi("bert", seed=seed), tmp_path / f"lexsem-{seed}", dirs_exist_ok=True))
+        rows = json.loads((folder / "config.json").read_text())["vocab_size"]
+        rng = np.random.default_rng(seed)
+        drawn = {"weight": rng.normal(size=(rows, 32)), "bias": rng.normal(size=32), "direction": rng.normal(size=32)}
+        _write_parts(
+            folder, "lexsem", {name: part.astype(np.float32) for name, part in drawn.items()}, {"words": words}
+        )
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def make_smith(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
+    """`make_smith(seed=…)` to a folder of a SMITH encoder of one layer above its blocks."""
+
+    def make(*, seed: int = 0) -> Path:
+        folder = Path(shutil.copytree(make_bi("bert", seed=seed), tmp_path / f"smith-{seed}", dirs_exist_ok=True))
+        for name in ("modules.json", "config_sentence_transformers.json"):
+            (folder / name).unlink()
+        layer, rng = "layers.layers.0", np.random.default_rng(seed)
+        shapes: dict[str, tuple[int, ...]] = {"positions": (5, 32), f"{layer}.self_attn.in_proj_weight": (96, 32)}
+        shapes |= {f"{layer}.self_attn.in_proj_bias": (96,)}
+        linears = {"block": (32, 32), "out": (32, 32), f"{layer}.self_attn.out_proj": (32, 32)}
+        linears |= {f"{layer}.linear1": (48, 32), f"{layer}.linear2": (32, 48)}
+        shapes |= {f"{name}.weight": shape for name, shape in linears.items()}
+        norms = {name: (32,) for name in ("norm", f"{layer}.norm1", f"{layer}.norm2")}
+        shapes |= {f"{name}.weight": shape for name, shape in norms.items()}
+        shapes |= {f"{name}.bias": (shape[0],) for name, shape in (linears | norms).items()}
+        drawn = {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
+        _write_parts(folder, "smith", drawn, {"block_tokens": 8, "blocks": 5, "layers": 1, "heads": 4})
+        return folder
+
+    return make
+
+
+@pytest.fixture
 def make_mvp(make_t5: MakeFolder) -> MakeFolder:
     """`make_mvp(seed=…)` to a folder of an MVP reranker."""
 

@@ -11,7 +11,14 @@ from retr.encoders import ENCODERS, load_encoder
 from retr.retrieval.errors import BadInput
 from retr.retrieval.protocols import Encoder, TokenAware
 
-SOURCES = {"bi": "make_bi", "static": "make_static", "dse": "make_dse", "late": "make_late"}
+SOURCES = {
+    "bi": "make_bi",
+    "static": "make_static",
+    "dse": "make_dse",
+    "late": "make_late",
+    "lexsem": "make_lexsem",
+    "smith": "make_smith",
+}
 """Kind to the fixture that makes a source for it, by `seed`."""
 
 TEXTS = [
