@@ -14,6 +14,7 @@ ENCODERS = {
     "static": "retr.encoders.static.encoder:load",
     "dse": "retr.encoders.distilled.encoder:load",
     "late": "retr.encoders.late.encoder:load",
+    "llm": "retr.encoders.llm.encoder:load",
     "lexsem": "retr.encoders.lexsem.encoder:load",
     "smith": "retr.encoders.smith.encoder:load",
 }

@@ -17,6 +17,7 @@ EXPORTERS = {
     "uni": "retr.encoders.exporting.uni:open_source",
     "poly": "retr.encoders.exporting.poly:open_source",
     "late": "retr.encoders.exporting.late:open_source",
+    "llm": "retr.encoders.exporting.llm:open_source",
 }
 """Kind to a callable `(folder, name, texts) -> Exportable`."""
 

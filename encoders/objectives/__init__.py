@@ -32,6 +32,10 @@ OBJECTIVES: dict[str, str] = {
     "ranknet": "retr.encoders.objectives.preferences:RankNet",
     "simcse": "retr.encoders.objectives.unsupervised:SimCSE",
     "mirror-bert": "retr.encoders.objectives.unsupervised:MirrorBERT",
+    "nt-xent": "retr.encoders.objectives.ullme:NTXent",
+    "sft": "retr.encoders.objectives.preference:SFT",
+    "preference": "retr.encoders.objectives.preference:Preference",
+    "grl": "retr.encoders.objectives.grl:GRL",
 }
 """An objective's name to `module:class`."""
 

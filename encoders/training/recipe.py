@@ -21,6 +21,7 @@ STUDENTS: dict[str, tuple[str, str]] = {
     "uni": ("retr.encoders.trainable.uni:open_uni", "retr.encoders.trainable.uni:UniSettings"),
     "poly": ("retr.encoders.trainable.poly:open_poly", "retr.encoders.trainable.poly:PolySettings"),
     "late": ("retr.encoders.trainable.late:open_late", "retr.encoders.trainable.late:LateSettings"),
+    "llm": ("retr.encoders.trainable.llm.opening:open_llm", "retr.encoders.trainable.llm.settings:LlmSettings"),
     "filip": (
         "retr.encoders.trainable.images.opening:open_filip",
         "retr.encoders.trainable.images.opening:FilipSettings",

@@ -153,3 +153,25 @@ def make_dse(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
         return folder
 
     return make
+
+
+@pytest.fixture
+def make_llm(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
+    """`make_llm(seed=…)` to a folder of a tiny bidirectional Llama."""
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+
+    def make(*, seed: int = 0) -> Path:
+        folder, like = tmp_path / f"llm-{seed}", make_bi("bert", seed=seed)
+        sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+        special = {"vocab_size": 100, "max_position_embeddings": 24, "eos_token_id": 2, "initializer_range": 0.5}
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            transformers.LlamaModel(transformers.LlamaConfig(**sizes, **special)).save_pretrained(str(folder))
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copyfile(like / name, folder / name)
+        table = {"kind": "llm", "attention": "bidirectional", "pooling": "mean", "max_tokens": 24}
+        (folder / "retr.json").write_text(json.dumps({"llm": table}))
+        return folder
+
+    return make

@@ -15,7 +15,7 @@ SOURCES = {
     "bi": "make_bi",
     "static": "make_static",
     "dse": "make_dse",
-    "late": "make_late",
+    "late": "make_late", "llm": "make_llm",
     "lexsem": "make_lexsem",
     "smith": "make_smith",
 }
