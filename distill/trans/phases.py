@@ -11,6 +11,7 @@ from retr.encoders.objectives.listwise import BinaryCrossEntropy
 from retr.encoders.objectives.unsupervised import MirrorBERT, SimCSE
 from retr.encoders.trainable.bi import open_bi
 from retr.encoders.trainable.cross import CrossSettings, open_cross
+from retr.encoders.trainable.words import mask_token
 from retr.retrieval.errors import Mismatch
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def unsupervised(start: Start, student: "BiStudent") -> "Objective":
     """Texts alone (Liu et al. 2021; Gao et al. 2021); a span is replaced by the tokenizer's own mask token."""
     if start == "simcse":
         return SimCSE()
-    return MirrorBERT(mask=_mask(student))
+    return MirrorBERT(mask=mask_token(student.backbone))
 
 
 def cross_from_bi(recipe: TransRecipe, settings: TransSettings, model: int, bi: Path) -> "Student":
@@ -65,14 +66,3 @@ def _take(student: "BiStudent", weights: dict[str, Any]) -> None:
         raise Mismatch(
             f"The cross-encoder and the start differ in {len(odd)} weights, such as {odd[0]!r}. Set refresh."
         )
-
-
-def _mask(student: "BiStudent") -> str:
-    """The mask token of the start's tokenizer: RoBERTa's is not BERT's."""
-    from retr.encoders.reading.folder import read_json
-
-    told = read_json(student.backbone.folder / "tokenizer_config.json", missing={}).get("mask_token")
-    if isinstance(told, dict):
-        told = told.get("content")
-    known = student.backbone.tokenizer.get_vocab()
-    return told if isinstance(told, str) else next((name for name in ("[MASK]", "<mask>") if name in known), "[MASK]")

@@ -1,7 +1,7 @@
 """Objectives: each a frozen class of settings that is called as `(student, batch)` and gives one loss to minimise."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from retr.retrieval.errors import BadInput, RetrError
 from retr.retrieval.kinds import resolve
@@ -24,18 +24,14 @@ OBJECTIVES: dict[str, str] = {
     "margin-mse": "retr.encoders.objectives.margins:MarginMSE",
     "bce": "retr.encoders.objectives.listwise:BinaryCrossEntropy",
     "listwise": "retr.encoders.objectives.listwise:ListwiseSoftmax",
-    "masked-blocks": "retr.encoders.objectives.smith:MaskedBlocks",
     "mvp": "retr.encoders.objectives.mvp:MVPLoss",
+    "listwise-mlm": "retr.encoders.objectives.words:ListwiseMLM",
     "logit-mse": "retr.encoders.objectives.distilling:LogitMSE",
     "mixed-mse": "retr.encoders.objectives.distilling:MixedMSE",
     "lambda": "retr.encoders.objectives.ranking:LambdaLoss",
     "ranknet": "retr.encoders.objectives.preferences:RankNet",
     "simcse": "retr.encoders.objectives.unsupervised:SimCSE",
     "mirror-bert": "retr.encoders.objectives.unsupervised:MirrorBERT",
-    "nt-xent": "retr.encoders.objectives.ullme:NTXent",
-    "sft": "retr.encoders.objectives.preference:SFT",
-    "preference": "retr.encoders.objectives.preference:Preference",
-    "grl": "retr.encoders.objectives.grl:GRL",
 }
 """An objective's name to `module:class`."""
 
@@ -51,6 +47,15 @@ class Objective(Protocol):
 
     def __call__(self, student: "Student", batch: "Batch") -> "Tensor":
         """One number, a tensor without dimensions, with gradients."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """An objective that gives the student something to learn with, before its optimiser is made."""
+
+    def prepare(self, student: "Student") -> None:
+        """Called once a run, on a student as it was opened; a run that goes on calls it again."""
         ...
 
 

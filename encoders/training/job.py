@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from retr.encoders.bulk.folder import locked, sync_folder
-from retr.encoders.objectives import Objective
+from retr.encoders.objectives import Objective, Preparing
 from retr.encoders.trainable.student import Student
 from retr.encoders.training.card import write_record
 from retr.encoders.training.logs import Log, draw_curve
@@ -58,6 +58,8 @@ class TrainingJob:
         from retr.encoders.training.lightning import Run, fit
         from retr.encoders.training.sharding import wait_for_all
 
+        if isinstance(self.objective, Preparing):
+            self.objective.prepare(self.student)
         rows = Rows(self.rows, work / f"rows-{_rank()}")
         try:
             began = self._begin(work, rows)
