@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.strategies import FSDPStrategy, StrategyRegistry
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
 
 from retr.encoders.objectives import Objective
@@ -23,9 +23,9 @@ from retr.encoders.training.logs import Log
 from retr.encoders.training.optimising import optimiser, rate_at
 from retr.encoders.training.rows import Rows
 from retr.encoders.training.settings import TrainSettings
-from retr.encoders.training.sharding import Pieces
+from retr.encoders.training.sharding import Pieces, layers_of
 from retr.encoders.training.states import State, forget_best_but, save_best, save_state
-from retr.encoders.training.stream import Sealed, batches_from
+from retr.encoders.training.stream import Sealed, batches_from, seed_of
 from retr.encoders.training.validating import Validation, measure
 from retr.retrieval.errors import BadInput
 
@@ -155,7 +155,7 @@ class _Learner(pl.LightningModule):
 
     def training_step(self, sealed: Sealed, batch_idx: int) -> torch.Tensor:
         """The loss of one batch, its random numbers drawn from the run's seed, the batch's number and the process."""
-        torch.manual_seed(_seed(self._run.settings.seed, self._seen, self.global_rank))
+        torch.manual_seed(seed_of(self._run.settings.seed, self._seen, self.global_rank))
         self._seen += 1
         loss = self._run.objective(self._run.student, sealed.batch)
         self.course.losses.append(loss.detach())
@@ -261,7 +261,7 @@ def _trainer(run: Run, learner: _Learner) -> pl.Trainer:
             max_steps=run.steps - learner.started,
             accelerator=settings.accelerator,
             devices=settings.devices,
-            strategy=settings.strategy,
+            strategy=_strategy(settings.strategy, learner.module),
             precision=PRECISIONS[settings.precision],
             accumulate_grad_batches=settings.accumulate,
             gradient_clip_val=settings.clip_norm,
@@ -278,15 +278,20 @@ def _trainer(run: Run, learner: _Learner) -> pl.Trainer:
         ) from None
 
 
+def _strategy(name: str, module: torch.nn.Module) -> Any:
+    """Lightning's of that name; one that spreads weights does so layer by layer, and not as one piece."""
+    if name not in StrategyRegistry:
+        return name
+    told = StrategyRegistry[name]
+    made = told["strategy"]
+    if not (isinstance(made, type) and issubclass(made, FSDPStrategy)):
+        return name
+    return made(**{"auto_wrap_policy": layers_of(module) or None, **told["init_params"]})
+
+
 def _tensorboard(folder: Path) -> Any:
     """Lightning's TensorBoard logger, where a package that writes its files is installed."""
     try:
         return TensorBoardLogger(folder, name="tensorboard", version="")
     except ModuleNotFoundError:
         return False
-
-
-def _seed(seed: int, batch: int, rank: int) -> int:
-    """A seed of 63 bits for one batch of one process: so no state of a generator needs to be kept."""
-    digest = blake2b(f"{seed}/{batch}/{rank}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from retr.encoders.training.settings import LoraSettings, TrainSettings
+from retr.encoders.training.sharding import plain_name
 from retr.retrieval.errors import BadInput, missing_package
 
 
@@ -17,7 +18,7 @@ def optimiser(
 
     `shapes` by name stand above those of parameters that are spread over processes and so are flat.
     """
-    trained = [(name, value) for name, value in module.named_parameters() if value.requires_grad]
+    trained = [(plain_name(name), value) for name, value in module.named_parameters() if value.requires_grad]
     matrices = {name for name, value in trained if len(shapes[name] if shapes else value.shape) >= 2}
     groups = [
         {"params": [value for name, value in trained if name in matrices], "weight_decay": settings.weight_decay},
@@ -40,8 +41,9 @@ def rate_at(step: int, steps: int, settings: TrainSettings) -> float:
     if step < warm:
         return (step + 1) / (warm + 1)
     done = (step - warm) / max(steps - warm, 1)
-    shapes = {"constant": 1.0, "linear": 1.0 - done, "cosine": (1 + cos(pi * done)) / 2}
-    return max(shapes[settings.schedule], 0.0)
+    root = ((warm + 1) / (step + 1)) ** 0.5
+    shapes = {"constant": 1.0, "linear": 1.0 - done, "cosine": (1 + cos(pi * done)) / 2, "noam": root}
+    return float(max(shapes[settings.schedule], 0.0))
 
 
 def checkpoint_activations(module: torch.nn.Module) -> None:

@@ -31,12 +31,13 @@ class LoraSettings:
 class TrainSettings:
     """One run. A step takes `batch_size * accumulate` rows a process; `steps` stands above `epochs`.
 
-    AdamW (Loshchilov & Hutter 2019); biases and norms do not decay. The learning rate rises over the first
-    `warmup` share of the steps and then falls to nought along `schedule`, or stays; with `schedule_over` batches the
-    schedule takes each batch for a step, so with `accumulate` n an n-th of it is run through, as in some papers' code.
-    `checkpoint_every`, `log_every` and `validate_every` count steps; `patience` is how many validations in a row
-    may be no better than the best.
-    `batch_size` rows give their in-batch negatives, so accumulating is not the same as a larger batch: see grad-cache.
+    AdamW (Loshchilov & Hutter 2019); biases and norms do not decay. The learning rate rises over the first `warmup`
+    share of the steps and then falls to nought along `schedule`, or stays, or falls as one over the root of the steps
+    (noam: Vaswani et al. 2017, section 5.3, and the Uni-Encoder's paper). With `schedule_over` batches the schedule
+    takes each batch for a step, so with `accumulate` n an n-th of it is run through, as in some papers' code.
+    `checkpoint_every`, `log_every` and `validate_every` count steps; `patience` is how many validations in a row may
+    be no better than the best. `batch_size` rows give their in-batch negatives, so accumulating is not the same as a
+    larger batch: see grad-cache.
     """
 
     epochs: int = 1
@@ -48,7 +49,7 @@ class TrainSettings:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    schedule: Literal["linear", "cosine", "constant", "noam"] = "linear"
     schedule_over: Literal["steps", "batches"] = "steps"
     warmup: float = 0.1
     clip_norm: float | None = 1.0

@@ -10,6 +10,24 @@ from retr.encoders.objectives.gathering import gathered_lists, processes, rank
 
 Entries = dict[str, Tensor]
 """What an optimiser remembers of one parameter."""
+WRAPPED = "_fsdp_wrapped_module."
+"""What FSDP puts into the names of what it has wrapped."""
+
+
+def layers_of(module: torch.nn.Module) -> set[type[torch.nn.Module]]:
+    """The classes of the layers of all transformers inside: each layer is to be gathered, and let go of, by itself."""
+    found: set[type[torch.nn.Module]] = set()
+    for part in module.modules():
+        count = getattr(getattr(part, "config", None), "num_hidden_layers", None)
+        if hasattr(part, "gradient_checkpointing_enable") and count:
+            lists = (inner for inner in part.modules() if isinstance(inner, torch.nn.ModuleList))
+            found |= {type(layer) for inner in lists if len(inner) == count for layer in inner}
+    return found
+
+
+def plain_name(name: str) -> str:
+    """A parameter's name as it was before FSDP wrapped anything."""
+    return name.replace(WRAPPED, "")
 
 
 class Pieces:
@@ -20,7 +38,8 @@ class Pieces:
 
     def __init__(self, module: torch.nn.Module) -> None:
         self._module = module
-        named = dict(module.named_parameters(remove_duplicate=False))
+        self._keys = list(module.state_dict())
+        named = self._named()
         self.shapes = {name: value.shape for name, value in named.items()}
         """By name, before they were spread."""
         firsts: dict[int, str] = {}
@@ -33,17 +52,17 @@ class Pieces:
         if processes() == 1:
             return False
         if self._spread is None:
-            named = self._module.named_parameters(remove_duplicate=False)
-            here = any(value.shape != self.shapes[name] for name, value in named)
+            here = any(value.shape != self.shapes[name] for name, value in self._named().items())
             self._spread = any(there for (there,) in gathered_lists([here]))
         return self._spread
 
     def weights(self) -> dict[str, Tensor]:
         """The whole state dict of the module."""
-        found = self._module.state_dict()
         if not self.spread:
-            return found
-        return {name: self._whole(value, name) if name in self.shapes else value for name, value in found.items()}
+            return self._module.state_dict()
+        named = self._named()
+        buffers = {plain_name(name): value for name, value in self._module.named_buffers(remove_duplicate=False)}
+        return {name: self._whole(named[name], name) if name in named else buffers[name] for name in self._keys}
 
     def optimiser_state(self, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
         """The state dict of an optimiser of the module, each tensor whole."""
@@ -63,8 +82,7 @@ class Pieces:
         """Of a whole state what this process holds."""
         if not self.spread:
             return dict(whole)
-        named = dict(self._module.named_parameters())
-        order = self._order(optimiser)
+        named, order = self._named(), self._order(optimiser)
         sizes = gathered_lists([named[name].numel() for name in order])
         states: dict[int, Entries] = {}
         for number, name in enumerate(order):
@@ -81,9 +99,15 @@ class Pieces:
         """Give the module whole parameters of its own again; the strategy must be done with it."""
         if not self.spread:
             return
+        from torch.distributed.fsdp import FullyShardedDataParallel
+
         device = next(self._module.parameters()).device
         made: dict[str, torch.nn.Parameter] = {}
-        for name, value in self.weights().items():
+        weights = self.weights()
+        for name, part in list(self._module.named_modules()):
+            if isinstance(part, FullyShardedDataParallel):
+                self._module.set_submodule(plain_name(name), part.module)
+        for name, value in weights.items():
             if name in self.shapes:
                 first = made.setdefault(self._same[name], torch.nn.Parameter(value.clone().to(device)))
                 owner, _, last = name.rpartition(".")
@@ -102,6 +126,10 @@ class Pieces:
         for part in gradients:
             part.mul_(scale.to(part.dtype))
 
+    def _named(self) -> dict[str, torch.nn.Parameter]:
+        """Every parameter by each of its names, as they were before anything was spread."""
+        return {plain_name(name): value for name, value in self._module.named_parameters(remove_duplicate=False)}
+
     def _whole(self, piece: Tensor, name: str) -> Tensor:
         parts = gathered_lists([piece.detach().reshape(-1).cpu()])
         return torch.cat([part for (part,) in parts]).view(self.shapes[name])
@@ -115,7 +143,7 @@ class Pieces:
 
     def _order(self, optimiser: torch.optim.Optimizer) -> list[str]:
         """The names of an optimiser's parameters, in its order."""
-        names = {id(value): name for name, value in self._module.named_parameters()}
+        names = {id(value): plain_name(name) for name, value in self._module.named_parameters()}
         return [names[id(value)] for group in optimiser.param_groups for value in group["params"]]
 
 

@@ -1,6 +1,7 @@
 """The batches of a run from where it is to its end, epoch after epoch: one process's share of each step."""
 
 from collections.abc import Iterator
+from hashlib import blake2b
 
 from retr.encoders.training.batches import Batch
 from retr.encoders.training.rows import Rows
@@ -26,3 +27,9 @@ def batches_from(
             done += 1
             if done == total:
                 return
+
+
+def seed_of(seed: int, batch: int, rank: int) -> int:
+    """A seed of 63 bits for one batch of one process: so no state of a generator needs to be kept."""
+    digest = blake2b(f"{seed}/{batch}/{rank}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1

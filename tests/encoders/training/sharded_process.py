@@ -24,7 +24,14 @@ class OnCpu(FSDPStrategy):
     """Lightning's strategy over torch's on the CPU."""
 
     def _setup_model(self, model: torch.nn.Module) -> torch.nn.Module:
-        return FullyShardedDataParallel(model, use_orig_params=True, device_id=torch.device("cpu"))
+        spread = FullyShardedDataParallel(model, use_orig_params=True, device_id=torch.device("cpu"), **self.policy)
+        units = [type(part.module).__name__ for part in spread.modules() if isinstance(part, FullyShardedDataParallel)]
+        assert units == ["_Learner", "BertLayer", "BertLayer"], units
+        return spread
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        return {"auto_wrap_policy": self.kwargs["auto_wrap_policy"]}
 
 
 class Failing(InfoNCE):

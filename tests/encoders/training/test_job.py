@@ -51,7 +51,7 @@ def test_the_loss_falls_and_the_folder_says_what_was_done(make_job: Any, tmp_pat
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_it_is_the_plain_loop_of_torch(make_job: Any, letters: Any, tmp_path: Path, accumulate: int) -> None:
     """The same rows, seeds, AdamW, schedule and clipping, written out without Lightning, give the same weights."""
-    from retr.encoders.training.lightning import _seed
+    from retr.encoders.training.stream import seed_of
 
     job = make_job(accumulate=accumulate, steps=5, seed=3)
     job.run(tmp_path / "out")
@@ -61,7 +61,7 @@ def test_it_is_the_plain_loop_of_torch(make_job: Any, letters: Any, tmp_path: Pa
     stream = [batch for epoch in range(9) for batch in rows.batches(4, seed=3, epoch=epoch)]
     for step in range(5):
         for number in range(step * accumulate, (step + 1) * accumulate):
-            torch.manual_seed(_seed(3, number, 0))
+            torch.manual_seed(seed_of(3, number, 0))
             (InfoNCE()(student, stream[number]) / accumulate).backward()
         torch.nn.utils.clip_grad_norm_(student.module.parameters(), 1.0)
         for group in steps.param_groups:

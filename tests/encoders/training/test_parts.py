@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from retr.encoders.training.optimising import add_low_rank, checkpoint_activations, merge_low_rank, optimiser, rate_at  # noqa: E402
 from retr.encoders.training.settings import LoraSettings, TrainSettings  # noqa: E402
-from retr.encoders.training.sharding import Pieces  # noqa: E402
+from retr.encoders.training.sharding import Pieces, layers_of  # noqa: E402
 from retr.encoders.training.states import State, latest_state, save_state  # noqa: E402
 from retr.retrieval.errors import BadInput, Damaged  # noqa: E402
 
@@ -44,6 +44,8 @@ def test_the_rate_rises_and_then_falls_along_its_schedule() -> None:
     cosine = TrainSettings(warmup=0.0, schedule="cosine")
     assert [rate_at(step, 4, cosine) for step in (0, 2, 4)] == pytest.approx([1, 0.5, 0])
     assert rate_at(3, 4, TrainSettings(warmup=0.0, schedule="constant")) == 1
+    noam = TrainSettings(warmup=0.4, schedule="noam")
+    assert [rate_at(step, 10, noam) for step in (0, 3, 4, 8)] == pytest.approx([1 / 5, 4 / 5, 1, 5**0.5 / 3])
 
 
 def test_a_schedule_over_batches_warms_longer_and_does_not_come_to_nought() -> None:
@@ -170,6 +172,15 @@ def test_pieces_of_one_process_are_the_module_itself() -> None:
     before = dict(module.named_parameters())
     pieces.put_back()
     assert all(value is before[name] for name, value in module.named_parameters())
+
+
+def test_a_transformers_layers_are_what_is_spread_one_by_one(make_bi: Any) -> None:
+    pytest.importorskip("transformers")
+    from retr.encoders.trainable.bi import BiSettings, open_bi
+
+    student = open_bi(make_bi(seed=1), BiSettings(projection=8))
+    assert {one.__name__ for one in layers_of(student.module)} == {"BertLayer"}
+    assert layers_of(small()) == set()
 
 
 def test_flat_pieces_decay_by_their_shapes_before() -> None:
