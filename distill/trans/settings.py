@@ -150,7 +150,7 @@ class TransRecipe:
             return None
         found = settings_from(ValidationSettings, self.validation, "the recipe: [validation]")
         if not found.of_pairs:
-            raise BadInput("[validation] of a Trans-Encoder is rows with a label, and metric spearman or pearson.")
+            raise BadInput("[validation] of a Trans-Encoder is rows with a label, and metric spearman, pearson or auc.")
         return found
 
 

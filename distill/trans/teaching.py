@@ -9,7 +9,6 @@ import numpy as np
 from retr.distill.labelling.teachers import Averaged, EncoderTeacher, Question, Scale, ScorerTeacher, Teacher
 from retr.encoders import load_encoder, load_scorer
 from retr.encoders.training.rows import Rows
-from retr.retrieval.evaluation.similarity import evaluate_similarity
 
 Kind = Literal["bi", "cross"]
 SCALES: dict[Kind, Scale] = {"bi": "clip", "cross": "sigmoid"}
@@ -31,11 +30,13 @@ def ensemble(kind: Kind, folders: Sequence[Path]) -> Averaged:
 
 
 def measured(teacher: Teacher, rows: Rows, metric: str) -> float:
-    """The correlation of a teacher's labels with the rows' own."""
+    """How a teacher's labels go with the rows' own: a correlation, or the AUC."""
+    from retr.encoders.training.validating import measure_pairs
+
     found: list[float] = []
     labels: list[float] = []
     for batch in rows.every(AT_ONCE):
         questions = [Question(a, (b,)) for a, b in zip(batch.queries, batch.positives, strict=True)]
         found += [float(one[0, 0]) for one in teacher.answer(questions)]
         labels += batch.labels or ()
-    return evaluate_similarity(np.array(found), np.array(labels)).means[metric]
+    return measure_pairs(metric, np.array(found), np.array(labels))

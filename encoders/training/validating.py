@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from retr.encoders.objectives.scores import Scored, gives_scores, scores_by_student
 from retr.encoders.objectives.similarity import Similarity, every_pair, row_by_row
 from retr.encoders.trainable.student import Student
 from retr.encoders.training.rows import Rows, RowsSettings
 from retr.retrieval.errors import BadInput
+from retr.retrieval.evaluation.pairs import evaluate_pairs
 from retr.retrieval.evaluation.ranking import evaluate, parse_metric
 from retr.retrieval.evaluation.reading.beir import open_beir
 from retr.retrieval.evaluation.similarity import CORRELATIONS, evaluate_similarity
@@ -20,6 +22,8 @@ from retr.retrieval.records import Document
 from retr.retrieval.runs import Qrels, Run, ranked
 
 TEXTS_AT_ONCE = 64
+PAIR_METRICS = (*CORRELATIONS, "auc")
+"""Of pairs with a label; auc where it is 0 or 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,8 @@ class ValidationSettings:
     `beir` is a folder of corpus, queries and qrels of `split`: every document is ranked by its vector, or, with `run`,
     a file of what a first stage found, the first `depth` of each query by the student's scores; a student without
     vectors needs that. `rows` are files like those of training: with a label, `metric` is spearman or pearson of the
-    student's scores with it; with negatives, it is a metric of the ranking of each row's positive among them, such as
-    mrr@10.
+    student's scores with it, or auc where it is 0 or 1; with negatives, it is a metric of the ranking of each row's
+    positive among them, such as mrr@10.
     """
 
     beir: Path | None = None
@@ -50,8 +54,8 @@ class ValidationSettings:
             raise BadInput("run is a first stage's and needs beir, the folder of its queries. Name that, or leave it.")
         if self.depth < 1:
             raise BadInput(f"depth is {self.depth}; give at least 1.")
-        if self.of_pairs != (self.metric in CORRELATIONS):
-            known = ", ".join(CORRELATIONS) if self.of_pairs else "such as ndcg@10 or mrr@10"
+        if self.of_pairs != (self.metric in PAIR_METRICS):
+            known = ", ".join(PAIR_METRICS) if self.of_pairs else "such as ndcg@10 or mrr@10"
             raise BadInput(f"metric is {self.metric!r}, which does not fit this validation. Accepted: {known}.")
         if not self.of_pairs:
             parse_metric(self.metric)
@@ -62,6 +66,7 @@ class ValidationSettings:
         return self.rows is not None and self.rows.label is not None
 
 
+Floats64 = NDArray[np.float64]
 Validation = Callable[[Student], float]
 """From a student to one number, higher is better; the student's mode and gradients are seen to by the caller."""
 
@@ -74,6 +79,13 @@ def make_validation(settings: ValidationSettings, folder: Path) -> Validation:
     assert settings.rows is not None
     rows = Rows(settings.rows, folder)
     return _Pairs(settings, rows) if settings.of_pairs else _Candidates(settings, rows)
+
+
+def measure_pairs(metric: str, scores: Floats64, labels: Floats64) -> float:
+    """One of `PAIR_METRICS` of float64 [pairs] scores and labels; BadInput for labels that it is not defined for."""
+    if metric == "auc":
+        return evaluate_pairs(scores, labels).auc
+    return evaluate_similarity(scores, labels).means[metric]
 
 
 def measure(validation: Validation, student: Student) -> float:
@@ -150,7 +162,7 @@ class _Pairs:
             else:
                 left, right = student.encode_queries(batch.queries), student.encode_documents(batch.positives)
                 scores += row_by_row(left, right, self._settings.similarity).tolist()
-        return evaluate_similarity(np.array(scores), np.array(labels)).means[self._settings.metric]
+        return measure_pairs(self._settings.metric, np.array(scores), np.array(labels))
 
 
 class _Candidates:
