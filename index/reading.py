@@ -18,6 +18,7 @@ from retr.index.hits import Near, hits, near
 from retr.index.lexical.postings import analyzer
 from retr.index.lexical.snippets import SNIPPET_CHARACTERS, Snippet, snippet
 from retr.index.remembering import QueryVectors
+from retr.index.rescoring import over_stored, reads_stored
 from retr.index.searching import Searcher, check_query
 from retr.index.settings import Mode, SearchSettings, check_k
 from retr.index.snapshot import Snapshot, open_snapshot
@@ -225,9 +226,13 @@ class Reading:
         found = searcher.search(texts, vectors, wanted)
         answers = [hits(snapshot, ranked, explain=chosen.explain) for ranked in found]
         if rerank is not None:
+            scorers: Sequence[Scorer] = [rerank] * len(texts)
+            if reads_stored(rerank, snapshot):
+                vectors = vectors if vectors is not None else self._encode_queries(snapshot.manifest, texts)
+                scorers = over_stored(rerank, snapshot, vectors, found)
             answers = [
-                rerank_hits(text, each, rerank, depth=chosen.rerank_depth)
-                for text, each in zip(texts, answers, strict=True)
+                rerank_hits(text, each, scorer, depth=chosen.rerank_depth)
+                for text, each, scorer in zip(texts, answers, scorers, strict=True)
             ]
         return [each[:k] for each in answers]
 

@@ -75,6 +75,20 @@ class Scorer(Protocol):
         ...
 
 
+@runtime_checkable
+class VectorScorer(Scorer, Protocol):
+    """A scorer that reads an encoder's vectors, so that those an index of that encoder holds need not be made again."""
+
+    @property
+    def reads(self) -> str:
+        """The fingerprint of that encoder; "" where vectors as an index holds them will not do."""
+        ...
+
+    def score_vectors(self, query: Floats, vectors: Floats) -> Floats:
+        """One float32 a text, of the query's vector [dim] and the texts' [texts, dim]: what `score` would give them."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
     """The best rows of an index, best first: scores float32 [queries, k], rows int64 [queries, k].

@@ -7,6 +7,7 @@ from math import log
 from pathlib import Path
 
 import torch
+from torch.nn.functional import normalize
 from torch.nn.utils.rnn import pad_sequence
 
 from retr.encoders.distilled.shape import HEAD, DseShape, read_shape
@@ -90,7 +91,7 @@ class DseStudent:
         return self.shape.embedding or self.shape.pooled(self.backbone.dim)
 
     def encode_queries(self, texts: Sequence[str]) -> torch.Tensor:
-        """[texts, dim], of any length."""
+        """[texts, dim], of any length, or with `unit` of length one."""
         return self.encode(texts)
 
     def encode_documents(self, texts: Sequence[str]) -> torch.Tensor:
@@ -110,7 +111,8 @@ class DseStudent:
             return POOLINGS[self.shape.pooling](self._states(batch), kept)
 
         found: torch.Tensor = self.module.dropout(in_passes([len(row) for row in rows], self.device, work))
-        return found if self.module.embedding is None else self.module.embedding(found)
+        found = found if self.module.embedding is None else self.module.embedding(found)
+        return normalize(found, dim=1) if self.shape.unit else found
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
         """Float [pairs, outputs]; each different text of the call is encoded once."""
@@ -122,6 +124,8 @@ class DseStudent:
 
     def logits_of(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """The same of two [pairs, dim]."""
+        scale = self.shape.scale(self.dim)
+        left, right = left * scale, right * scale
         found: torch.Tensor = self.module.head(left, right)
         return (found + self.module.head(right, left)) / 2 if self.shape.symmetric else found
 

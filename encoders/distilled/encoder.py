@@ -14,7 +14,7 @@ from retr.retrieval.protocols import Similarity
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DseEncoder:
-    """With the head `dot` vectors as trained, compared by their inner product; with `concat` u at unit length."""
+    """With the head `dot` vectors as trained, compared by their inner product; else u at unit length."""
 
     model: DseModel
 
@@ -26,7 +26,7 @@ class DseEncoder:
     @property
     def similarity(self) -> Similarity:
         """`dot` ranks exactly as its head does; the cosine of `concat` only finds candidates for its own."""
-        return "dot" if self.model.shape.head == "dot" else "cosine"
+        return "dot" if self.model.shape.head == "dot" and not self.model.shape.unit else "cosine"
 
     @property
     def fingerprint(self) -> str:

@@ -41,12 +41,14 @@ class DseHead:
 
     def left(self, vectors: Floats) -> Side:
         """The first texts of pairs: W1 u and the bias are computed here."""
+        vectors = self._read(vectors)
         if self.shape.head == "dot":
             return Side(vectors, np.zeros((len(vectors), 0), np.float32))
         return Side(vectors, np.asarray(vectors @ self._block(0) + self.first_bias, np.float32))
 
     def right(self, vectors: Floats) -> Side:
         """The second texts of pairs: W2 v is computed here."""
+        vectors = self._read(vectors)
         if self.shape.head == "dot":
             return Side(vectors, np.zeros((len(vectors), 0), np.float32))
         return Side(vectors, np.asarray(vectors @ self._block(1), np.float32))
@@ -70,6 +72,10 @@ class DseHead:
                 some = slice(at, at + PAIRS_AT_ONCE)
                 found[row, some] = self._some(one, right.take(some))
         return found
+
+    def _read(self, vectors: Floats) -> Floats:
+        scale = self.shape.scale(vectors.shape[1])
+        return vectors if scale == 1 else np.asarray(vectors * scale, np.float32)
 
     def _some(self, left: Side, right: Side) -> Floats:
         """Row by row, or one left text with every right one."""

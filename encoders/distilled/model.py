@@ -18,7 +18,7 @@ from retr.encoders.reading.hashes import hashes
 from retr.encoders.reading.safetensors_file import floats, read_safetensors, weight_files
 from retr.encoders.reading.tokenizing import Tokens, check_list, read_tokenizer, token_ids
 from retr.encoders.running.network import TOKENS_A_RUN, Network, open_built
-from retr.encoders.running.pooling import pool
+from retr.encoders.running.pooling import pool, unit
 from retr.encoders.running.session import equal_lengths, on_all_cores
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, Damaged, NotFound
@@ -49,7 +49,7 @@ class DseModel:
         return token_ids(self.tokenizer, texts, "")
 
     def vectors(self, texts: Sequence[str]) -> Floats:
-        """float32 [texts, dim], of any length: u of the paper."""
+        """float32 [texts, dim], of any length, or with `unit` of length one: u of the paper."""
         return self.vectors_of(self.tokenize(texts))
 
     def vectors_of(self, tokens: Tokens) -> Floats:
@@ -98,7 +98,7 @@ class DseModel:
         found = pool(states, (self.shape.pooling,), self.shape.skip)
         if self.embedding is not None:
             found = found @ self.embedding[0] + self.embedding[1]
-        return np.asarray(found, np.float32)
+        return unit(found) if self.shape.unit else np.asarray(found, np.float32)
 
 
 def load_model(source: str) -> DseModel:

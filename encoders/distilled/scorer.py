@@ -29,6 +29,11 @@ class DseScorer:
         """The model's."""
         return self.model.fingerprint
 
+    @property
+    def reads(self) -> str:
+        """The fingerprint of the encoder whose vectors, as an index holds them, `score_vectors` takes; "" for none."""
+        return self.fingerprint if self.model.shape.stored else ""
+
     def score(self, query: str, texts: Sequence[str]) -> Floats:
         """One float32 a text. A text that was scored before is not encoded again."""
         check_list(texts)
@@ -38,7 +43,10 @@ class DseScorer:
         return self.score_vectors(vectors[0], vectors[1:])
 
     def score_vectors(self, query: Floats, vectors: Floats) -> Floats:
-        """float32 [texts] of vectors [texts, dim] that were computed before, as by `read`, for one query [dim]."""
+        """float32 [texts] of vectors [texts, dim] that were computed before, as by `read`, for one query [dim].
+
+        Where `reads` names an encoder, an index's own vectors will do.
+        """
         return self.model.every(query[None], vectors)[0, :, 0]
 
     def read(self, texts: Sequence[str]) -> Floats:

@@ -28,8 +28,9 @@ SHAPES = [
     DseShape(layers=1, hidden=6, pooling="mean_sqrt_len_tokens"),
     DseShape(layers=2, hidden=6, pooling="max", with_cls=True),
     DseShape(layers=2, hidden=6, embedding=9, symmetric=True),
+    DseShape(layers=2, hidden=6, unit=True),
     DseShape(layers=2, head="dot"),
-    DseShape(layers=2, head="dot", embedding=9, symmetric=True),
+    DseShape(layers=2, head="dot", embedding=9, symmetric=True, unit=True),
 ]
 
 
@@ -68,7 +69,9 @@ def test_every_pooling_is_that_of_a_loop(shape: DseShape, make_bi: Any) -> None:
     with torch.no_grad():
         found = student.encode(TEXTS)
         for text, vector in zip(TEXTS, found, strict=True):
-            torch.testing.assert_close(vector, in_a_loop(student, text), atol=1e-5, rtol=1e-4)
+            wanted = in_a_loop(student, text)
+            wanted = wanted / torch.linalg.norm(wanted) if shape.unit else wanted
+            torch.testing.assert_close(vector, wanted, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -110,6 +113,44 @@ def test_first_stage_and_second_agree_for_the_dot_head(make_bi: Any, tmp_path: P
     queries, documents = encoder.encode_queries(["red fish"]), encoder.encode_documents(TEXTS)
     products = SIMILARITIES["dot"](queries, documents)[0]  # type: ignore[arg-type]
     assert np.argsort(-products).tolist() == np.argsort(-scorer.score("red fish", TEXTS)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("shape", "stored"),
+    [
+        (DseShape(layers=2, hidden=6, unit=True), True),
+        (DseShape(layers=2, head="dot"), True),
+        (DseShape(layers=2, hidden=6), False),
+    ],
+    ids=str,
+)
+def test_an_indexs_vectors_are_scored_where_the_head_needs_no_more(
+    shape: DseShape, stored: bool, make_bi: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from retr.index.collection import Collection
+    from retr.retrieval.records import Document
+
+    folder = saved(open_dse(make_bi(seed=1), shape), tmp_path / "out")
+    made, scorer = Collection.create(tmp_path / "ix", encoder=load_encoder(folder)), load_scorer(folder)
+    texts = [text for text in TEXTS[:4] if text]
+    made.add([Document(text, text) for text in texts])
+    expected = dict(zip(texts, scorer.score("red fish", texts), strict=True))
+    read: list[str] = []
+    fresh: Any = load_scorer(folder)
+    monkeypatch.setattr(type(fresh), "read", lambda self, texts: read.extend(texts) or self.model.vectors(texts))
+    found = made.search("red fish", 4, mode="dense", rerank=fresh)
+    assert (read == []) == stored
+    assert {hit.id: hit.score for hit in found} == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_unit_heads_scores_do_not_depend_on_how_long_vectors_are(make_bi: Any) -> None:
+    student = open_dse(make_bi(seed=1), DseShape(layers=2, hidden=6, unit=True))
+    student.module.eval()
+    with torch.no_grad():
+        vectors = student.encode(TEXTS)
+        assert torch.linalg.norm(vectors, dim=1).tolist() == pytest.approx([1.0] * len(TEXTS), abs=1e-5)
+        left, right = vectors[:1] * student.dim**0.5, vectors[2:3] * student.dim**0.5
+        torch.testing.assert_close(student.logits([(TEXTS[0], TEXTS[2])]), student.module.head(left, right))
 
 
 def test_a_text_scored_before_is_not_read_again(make_bi: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
