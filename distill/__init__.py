@@ -5,6 +5,10 @@ METHODS: dict[str, str] = {
     "margin-mse": "retr.distill.students.methods:MARGIN_MSE",
     "listwise-kl": "retr.distill.students.methods:LISTWISE_KL",
     "embedding-mse": "retr.distill.students.methods:EMBEDDING_MSE",
+    "soft-bce": "retr.distill.students.pairs:SOFT_BCE",
+    "cosine-mse": "retr.distill.students.pairs:COSINE_MSE",
+    "logit-mse": "retr.distill.students.pairs:LOGIT_MSE",
+    "mixed-mse": "retr.distill.students.pairs:MIXED_MSE",
     "dse": "retr.distill.dse.method:METHOD",
     "trans-encoder": "retr.distill.trans.method:METHOD",
 }

@@ -33,7 +33,7 @@ class MarginSettings:
 
     def __post_init__(self) -> None:
         """Refuse a factor that is not above zero."""
-        _above_zero(factor=self.factor)
+        above_zero(factor=self.factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ListwiseSettings:
 
     def __post_init__(self) -> None:
         """Refuse temperatures that are not above zero."""
-        _above_zero(temperature=self.temperature, teacher_temperature=self.teacher_temperature)
+        above_zero(temperature=self.temperature, teacher_temperature=self.teacher_temperature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def margin_mse(recipe: StudentRecipe, settings: MarginSettings, report: Report) 
 
         return Taught(MarginMSE(similarity=settings.similarity), labels, factor=settings.factor)
 
-    return _trained(recipe, _scored(recipe, settings.scale), objective, report)
+    return trained(recipe, scored(recipe, settings.scale), objective, report)
 
 
 def listwise_kl(recipe: StudentRecipe, settings: ListwiseSettings, report: Report) -> Mapping[str, Any]:
@@ -81,7 +81,7 @@ def listwise_kl(recipe: StudentRecipe, settings: ListwiseSettings, report: Repor
         inner = ListwiseSoftmax(student="auto", similarity=settings.similarity, temperature=settings.temperature)
         return Taught(inner, labels, factor=settings.temperature / settings.teacher_temperature)
 
-    return _trained(recipe, _scored(recipe, settings.scale), objective, report)
+    return trained(recipe, scored(recipe, settings.scale), objective, report)
 
 
 def embedding_mse(recipe: StudentRecipe, settings: EmbeddingSettings, report: Report) -> Mapping[str, Any]:
@@ -102,10 +102,12 @@ def embedding_mse(recipe: StudentRecipe, settings: EmbeddingSettings, report: Re
 
         return EmbeddingMSE(labels)
 
-    return _trained(recipe, label, objective, report)
+    return trained(recipe, label, objective, report)
 
 
-def _scored(recipe: StudentRecipe, scale: Scale) -> Callable[[Rows, Report], Labels]:
+def scored(recipe: StudentRecipe, scale: Scale) -> Callable[[Rows, Report], Labels]:
+    """What asks the recipe's teachers for a score of each pair."""
+
     def label(rows: Rows, report: Report) -> Labels:
         teachers = [open_teacher(spec) for spec in recipe.teachers]
         return label_pairs(rows, teachers, recipe.labels_folder, LabelSettings(scale=scale), report)
@@ -113,7 +115,7 @@ def _scored(recipe: StudentRecipe, scale: Scale) -> Callable[[Rows, Report], Lab
     return label
 
 
-def _trained(
+def trained(
     recipe: StudentRecipe,
     label: Callable[[Rows, Report], Labels],
     objective: Callable[[Labels], "Objective"],
@@ -159,7 +161,8 @@ def summary(recipe: StudentRecipe, labels: Labels, made: Mapping[str, Any]) -> d
     return {"kind": recipe.kind, "teacher": teacher, "figures": figures, "training": dict(made)}
 
 
-def _above_zero(**values: float) -> None:
+def above_zero(**values: float) -> None:
+    """BadInput for a setting that is not above zero, or not finite."""
     for name, value in values.items():
         if not 0 < value < float("inf"):
             raise BadInput(f"{name} is {value}; give a number above 0.")

@@ -72,6 +72,62 @@ def test_a_cross_encoder_teaches_a_student_of_every_kind(
     assert (record["method"], record["teacher"]) == (method, f"cross={teacher}")
 
 
+@pytest.fixture
+def pairs(tmp_path: Path) -> dict[str, Any]:
+    """`[data]` of rows of one pair, with labels."""
+    lines = [{"query": text, "positive": TEXTS[at - 1], "label": at % 2} for at, text in enumerate(TEXTS)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return {"files": str(tmp_path / "pairs.jsonl"), "label": "label"}
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "scale"),
+    [("soft-bce", "cross", "sigmoid"), ("cosine-mse", "bi", "sigmoid"), ("logit-mse", "cross", "raw")],
+)
+def test_a_teachers_numbers_of_pairs_are_met_more_nearly(
+    method: str, kind: str, scale: str, pairs: Any, make_bi: Any, make_cross: Any, tmp_path: Path
+) -> None:
+    teacher, model = load_scorer(f"cross={(folder := make_cross(seed=1))}"), str(make_bi(seed=2))
+    goal = np.array([teacher.score(text, [TEXTS[at - 1]])[0] for at, text in enumerate(TEXTS)])
+    goal = 1 / (1 + np.exp(-goal)) if scale == "sigmoid" else goal
+    errors = []
+    for steps in (1, 40):
+        train = {"steps": steps, "batch_size": 8, "learning_rate": 1e-2 if steps > 1 else 1e-9, "accelerator": "cpu"}
+        told = {"method": method, "teacher": f"cross={folder}", "model": model, "kind": kind, "train": train}
+        out = tmp_path / f"after-{steps}"
+        read_recipe(recipe(tmp_path, "", data=pairs, labels=str(tmp_path / "kept"), **told), out=out).run()
+        if kind == "bi":
+            left, right = (
+                load_encoder(str(out)).encode_documents(some).values for some in (TEXTS, [TEXTS[-1], *TEXTS])
+            )
+            found = (left * right[: len(TEXTS)]).sum(1)
+        else:
+            scores = load_scorer(f"cross={out}")
+            found = np.array([scores.score(text, [TEXTS[at - 1]])[0] for at, text in enumerate(TEXTS)])
+            found = 1 / (1 + np.exp(-found)) if scale == "sigmoid" else found
+        errors.append(float(np.square(found - goal).mean()))
+    assert errors[1] < errors[0] / 2
+
+
+def test_labels_and_logits_are_mixed_by_their_weight(pairs: Any, make_bi: Any, make_cross: Any, tmp_path: Path) -> None:
+    told = {
+        "method": "mixed-mse",
+        "teacher": f"cross={make_cross(seed=1)}",
+        "model": str(make_bi(seed=2)),
+        "kind": "cross",
+    }
+    made = {}
+    for weight in (0.5, 1.0):
+        out = tmp_path / f"{weight}"
+        path = recipe(
+            tmp_path, "", data=pairs, labels=str(tmp_path / "kept"), **told, **{"mixed-mse": {"weight": weight}}
+        )
+        record = read_recipe(path, out=out).run()
+        assert f"weight={weight}" in record["training"]["objective"]
+        made[weight] = (out / "model.safetensors").read_bytes()
+    assert made[0.5] != made[1.0]
+
+
 def test_an_encoder_teaches_its_vectors(data: str, make_bi: Any, tmp_path: Path) -> None:
     teacher, model = make_bi(seed=1), make_bi(seed=2)
     train = {"steps": 60, "batch_size": 8, "learning_rate": 1e-2, "accelerator": "cpu"}
@@ -131,6 +187,12 @@ def test_the_seed_of_the_command_stands_above(data: str, make_bi: Any, make_cros
         ({"student": {"poling": "cls"}}, "Did you mean 'pooling'"),
         ({"validation": {"metric": "x"}}, "exactly one of beir"),
         ({"method": "embedding-mse"}, "gives scores"),
+        ({"method": "soft-bce"}, "one pair a row"),
+        ({"method": "soft-bce", "soft-bce": {"scale": "raw"}}, "sigmoid"),
+        ({"method": "cosine-mse", "kind": "cross"}, "Set kind to bi"),
+        ({"method": "logit-mse", "logit-mse": {"factor": 0.0}}, "factor is 0.0"),
+        ({"method": "mixed-mse", "data": {"files": "x.jsonl"}}, "name their column"),
+        ({"method": "mixed-mse", "mixed-mse": {"weight": 0.0}}, "weight is 0.0"),
     ],
 )
 def test_a_wrong_recipe_is_one_line(
