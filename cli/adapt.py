@@ -41,6 +41,10 @@ def adapt(
         list[str] | None,
         typer.Option(help="cross=FOLDER, bi=FOLDER, … that says which text answers. May be repeated. Default: none."),
     ] = None,
+    questioner: Annotated[
+        list[str] | None,
+        typer.Option(help="Who asks: ict, title, or module:attribute=SOURCE of your own. May be repeated."),
+    ] = None,
     index: Annotated[
         Path | None, typer.Option("--index", "-i", help="The index that is to be switched over.", metavar="DIR")
     ] = None,
@@ -71,11 +75,12 @@ def adapt(
     method: Annotated[
         str,
         typer.Option(
-            help="auto, listwise-kl, margin-mse, embedding-mse or, without a teacher, infonce.",
+            help="auto, listwise-kl, margin-mse, embedding-mse; without a teacher infonce, trans-encoder.",
             rich_help_panel=_TRAINING,
         ),
     ] = "auto",
     steps: Annotated[int, typer.Option(help="Steps of training.", rich_help_panel=_TRAINING)] = 500,
+    cycles: Annotated[int, typer.Option(help="Of the method trans-encoder.", rich_help_panel=_TRAINING)] = 1,
     batch_size: Annotated[int, typer.Option(help="Pairs a step.", rich_help_panel=_TRAINING)] = 16,
     learning_rate: Annotated[float, typer.Option(help="At its highest.", rich_help_panel=_TRAINING)] = 2e-5,
     negatives: Annotated[int, typer.Option(help="Near passages a pair.", rich_help_panel=_TRAINING)] = 4,
@@ -111,12 +116,14 @@ def adapt(
     from retr.distill.adapting import Adaptation, AdaptSettings
     from retr.distill.adapting import adapt as start
     from retr.distill.adapting.adapting import begun_with
+    from retr.distill.adapting.questions import open_questioners
     from retr.retrieval.corpus import ReadReport, ReadSettings
 
     out, seconds = _checked(out, index, reindex=reindex), checked_wait(wait)
     settings = AdaptSettings(
         method=method,  # type: ignore[arg-type]  # checked by AdaptSettings
         steps=steps,
+        cycles=cycles,
         batch_size=batch_size,
         learning_rate=learning_rate,
         negatives=negatives,
@@ -140,8 +147,9 @@ def adapt(
     found, read = _material(corpus, index, out, reading, report := ReadReport())
     started = _start(index, encoder or begun_with(out) or None)
     asked = Adaptation(out, started[0], tuple(teacher or ()), *_asked(queries, qrels), settings, started[1], found)
+    asking = open_questioners(questioner or (), language, seed)
     with Stages("adapt", quiet=quiet) as stages:
-        made = start(asked, read, report=stages.report)
+        made = start(asked, read, questioners=asking, report=stages.report)
         switched = _switched(asked, index, made, seconds, stages.report) if reindex and made["recommended"] else None
     _say(asked, index, made, switched, report, as_json=json)
     if fail_if_not_better and not made["recommended"]:

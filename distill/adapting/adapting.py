@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from retr.distill.adapting.cycle import train_in_cycles
 from retr.distill.adapting.material import gather
 from retr.distill.adapting.measuring import Questions, measure
 from retr.distill.adapting.neighbours import Documents, write_rows
-from retr.distill.adapting.questions import Questioner, own_questioners
+from retr.distill.adapting.questions import Questioner, open_questioners
 from retr.distill.adapting.reporting import FIGURE, PAGE, RECORD, draw, page
 from retr.distill.adapting.settings import AdaptSettings
 from retr.distill.adapting.stages import RUN, Report, Stages, check_asked, digested, read_json, read_lines, write_json
@@ -98,7 +99,8 @@ def adapt(
     Stages are kept in OUT.adapting: cut off at any instant, the same call goes on, with the documents that it read
     then. Where OUT is there already, of the same call, its record is returned. Mismatch for another call.
     """
-    given = tuple(questioners) if questioners is not None else _own(asked.settings)
+    settings = asked.settings
+    given = tuple(questioners) if questioners else open_questioners((), settings.language, settings.seed)
     wanted = digested(asked.asked(given))
     if (asked.out / RECORD).is_file():
         record = read_json(asked.out / RECORD)
@@ -200,6 +202,8 @@ class _Run:
     def _trained(self, method: str, teachers: Sequence[Teacher], labels: Labels | None) -> dict[str, Any]:
         work, asked = self.stages.folder, self.asked
         out = work / "model"
+        if method == "trans-encoder":
+            return train_in_cycles(self.start, work, out, asked.settings, self.report)
         if not out.exists():
             told = {"adapted": asked.encoder, "method": method, "teachers": list(asked.teachers)}
             objective = objective_of(method, labels, teachers)
@@ -236,10 +240,6 @@ class _Run:
         sync_folder(model)
         os.replace(model, self.asked.out)
         sync_folder(self.asked.out.absolute().parent)
-
-
-def _own(settings: AdaptSettings) -> tuple[Questioner, ...]:
-    return own_questioners(settings.language, settings.seed)
 
 
 def _clean(work: Path) -> None:

@@ -32,7 +32,7 @@ def gather(
     BadInput where the documents give no pair, or too few questions to measure by.
     """
     folder.mkdir(exist_ok=True)
-    read, nearest = folder / "read.jsonl", _Smallest(settings.held_out if hold_out else 0)
+    read, nearest = folder / "read.jsonl", Smallest(settings.held_out if hold_out else 0)
 
     def counted() -> Iterator[dict[str, str]]:
         for number, document in enumerate(documents, start=1):
@@ -82,7 +82,7 @@ def _write_pairs(
     progress: tuple[int, Report],
 ) -> tuple[int, int]:
     """All pairs, and then, of more than training takes, those whose hashes come first."""
-    drawn = _Smallest(settings.steps * settings.batch_size)
+    drawn = Smallest(settings.steps * settings.batch_size)
     every = folder / "every.jsonl"
 
     def pairs() -> Iterator[dict[str, Any]]:
@@ -122,7 +122,7 @@ def _place(seed: int, query: str, positive: str) -> int:
     return place_of(seed, "pair", query, positive)
 
 
-class _Smallest:
+class Smallest:
     """The smallest so many of a stream of numbers."""
 
     def __init__(self, most: int) -> None:

@@ -1,18 +1,21 @@
 """Who asks: questions made of a document's own sentences and title, or by whatever a caller brings."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from retr.distill.pairs import Pair, PairSettings
 from retr.distill.pairs.ict import of_page
 from retr.distill.pairs.pages import Page, Passage, drawn, holds, passages, read_page
 from retr.distill.pairs.prose import Piece
 from retr.retrieval.corpus.settings import ReadSettings
+from retr.retrieval.errors import BadInput, unknown
+from retr.retrieval.kinds import resolve
 from retr.retrieval.records import Document
 
 
+@runtime_checkable
 class Questioner(Protocol):
     """Makes pairs of documents; one with a model behind it, such as a question generator, fits here too."""
 
@@ -75,10 +78,29 @@ class Titles:
                 yield Pair(title, first, page.id, page.id)
 
 
-def own_questioners(language: str, seed: int) -> tuple[Questioner, ...]:
-    """Those that need nothing but the documents."""
+OWN: dict[str, type[Cloze] | type[Titles]] = {"ict": Cloze, "title": Titles}
+"""Those that need nothing but the documents."""
+
+
+def open_questioners(specs: Sequence[str], language: str, seed: int) -> tuple[Questioner, ...]:
+    """Of names, and of `module:attribute=SOURCE` of a user's own, which is called with the source; without any, `OWN`.
+
+    NotFound for an unknown name; BadInput for what is no questioner, and for one that is named twice.
+    """
     settings = PairSettings(language=language, seed=seed)
-    return Cloze(settings), Titles(settings)
+    if len(set(specs)) < len(specs):
+        raise BadInput(f"A questioner is named twice: {', '.join(specs)}. Name each once.")
+    return tuple(OWN[spec](settings) if spec in OWN else _of_users(spec) for spec in specs or OWN)
+
+
+def _of_users(spec: str) -> Questioner:
+    name, _, source = spec.partition("=")
+    if ":" not in name:
+        raise unknown("questioner", spec, OWN)
+    made = resolve(name, {}, "questioner")(source)
+    if not isinstance(made, Questioner):
+        raise BadInput(f"{spec!r} is no questioner: it needs name, fingerprint and ask(documents).")
+    return made
 
 
 def held_out_question(document: Document, settings: PairSettings) -> tuple[str, Document] | None:

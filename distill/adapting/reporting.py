@@ -54,7 +54,7 @@ def page(record: Mapping[str, Any], measured: Mapping[str, Any], *, drawn: bool)
         "", "## How", "",
         f"Begun with `{record['start']}`; {record['method']}, {taught}; {counts['rows']:,} rows with "
         f"{counts['negatives']:,} near passages, out of {counts['pairs_made']:,} pairs of {counts['documents']:,} "
-        f"documents ({', '.join(record['questioners'])}); {record['settings']['steps']:,} steps of "
+        f"documents ({', '.join(record['questioners'])}); {record['training']['steps']:,} steps of "
         f"{record['settings']['batch_size']}, seed {record['settings']['seed']}.",
     ]  # fmt: skip
     if counts["held_out"]:

@@ -6,7 +6,9 @@ from typing import Literal, get_args
 from retr.retrieval.errors import BadInput, unknown
 from retr.retrieval.evaluation.ranking import parse_metric
 
-Method = Literal["auto", "listwise-kl", "margin-mse", "embedding-mse", "infonce"]
+Method = Literal["auto", "listwise-kl", "margin-mse", "embedding-mse", "infonce", "trans-encoder"]
+ALONE = ("infonce", "trans-encoder")
+"""Methods that learn from no teacher."""
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
@@ -16,13 +18,15 @@ class AdaptSettings:
 
     `auto` is listwise-kl with teachers and infonce without. A step takes `batch_size` pairs, each with up to
     `negatives` of its `depth` nearest passages; no more pairs are made than the steps take. `max_tokens` of a text are
-    read in training (0: all that the encoder reads; the adapted encoder reads as much as before). Without queries,
-    up to `held_out` documents, a fifth of all at most, are kept from training to ask about. `alpha` is the level at
-    which the encoder counts as better.
+    read in training (0: all that the encoder reads; the adapted encoder reads as much as before). trans-encoder trains
+    a cross-encoder and an encoder in each of its `cycles`, for `steps` each. Without queries, up to `held_out`
+    documents, a fifth of all at most, are kept from training to ask about. `alpha` is the level at which the encoder
+    counts as better.
     """
 
     method: Method = "auto"
     steps: int = 500
+    cycles: int = 1
     batch_size: int = 16
     learning_rate: float = 2e-5
     negatives: int = 4
@@ -40,7 +44,7 @@ class AdaptSettings:
         """Refuse an unknown method or metric, and numbers out of their range."""
         _check_known("method of adapting", self.method, get_args(Method))
         _check_known("precision", self.precision, get_args(Precision))
-        for name, least in (("steps", 1), ("batch_size", 2), ("negatives", 1), ("seed", 0)):
+        for name, least in (("steps", 1), ("cycles", 1), ("batch_size", 2), ("negatives", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise BadInput(f"{name} is {getattr(self, name)}; give a whole number of at least {least}.")
         if self.max_tokens != 0 and self.max_tokens < FEWEST_TOKENS:

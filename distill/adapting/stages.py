@@ -25,6 +25,7 @@ class Stages:
     material/       documents.jsonl, pairs.jsonl, pseudo.jsonl: frozen copies, so that a run goes on with the same
     before/ after/  the documents as collections of the encoder before and after; gone when all is done
     rows.jsonl      pairs with negatives; labels/ the teachers' scores; model/ the trained encoder
+    cycle.cycles/   with the method trans-encoder: each phase's labels and model; cycle/ what is kept of them
     STAGE.json      written last: the stage is done, and this came of it
     """
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from retr.distill.adapting.settings import AdaptSettings
+from retr.distill.adapting.settings import ALONE, AdaptSettings, Method
 from retr.distill.adapting.stages import Report
 from retr.distill.labelling.asking import label_pairs, label_texts
 from retr.distill.labelling.store import Labels
@@ -29,12 +29,17 @@ What lies between is what it has to learn: with a margin of 0 or more it would s
 
 
 def method_of(settings: AdaptSettings, teachers: Sequence[str]) -> str:
-    """The method in force. BadInput where it does not go with the teachers."""
+    """The method in force. BadInput where it does not go with the teachers, or has no cycles."""
+    if settings.cycles > 1 and settings.method != "trans-encoder":
+        raise BadInput(
+            f"cycles is {settings.cycles}, and the method {settings.method} has none. Set method trans-encoder."
+        )
     if settings.method == "auto":
         return "listwise-kl" if teachers else "infonce"
-    if (settings.method == "infonce") == bool(teachers):
+    if (settings.method in ALONE) == bool(teachers):
         what = "learns from no teacher; leave --teacher out" if teachers else "needs a teacher"
-        raise BadInput(f"The method {settings.method} {what}. Known: listwise-kl, margin-mse, embedding-mse, infonce.")
+        known = ", ".join(name for name in get_args(Method) if name != "auto")
+        raise BadInput(f"The method {settings.method} {what}. Known: {known}.")
     if settings.method == "embedding-mse" and len(teachers) > 1:
         raise BadInput(f"embedding-mse learns from one encoder; got {len(teachers)} teachers. Name one.")
     return settings.method

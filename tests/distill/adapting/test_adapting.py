@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -158,6 +160,45 @@ def test_a_run_cut_off_in_any_stage_goes_on_to_the_same_encoder(
     assert again["pseudo"] == json.loads(json.dumps(whole["pseudo"]))
 
 
+def check_cycle(work: Path) -> None:
+    """Its pairs are questions with their own and with near passages, each labelled by both models."""
+    pairs = {(line["query"], line["positive"]) for line in lines(work / "cycle-pairs.jsonl")}
+    rows = lines(work / "rows.jsonl")
+    own = {(row["query"], row["positive"]) for row in rows}
+    near = {(row["query"], text) for row in rows for text in row["negatives"]}
+    assert pairs <= own | near
+    assert pairs & own and pairs & near
+    for kind in ("bi", "cross"):
+        assert len(Labels(work / "cycle.cycles" / "1" / f"labels-of-{kind}")) == len(pairs)
+
+
+def test_a_cycle_of_a_trans_encoder_cut_off_in_each_phase_goes_on_to_the_same_encoder(
+    asked: Make, documents: Make
+) -> None:
+    told = {"method": "trans-encoder", "max_tokens": 8, "steps": 2}
+    whole = adapt(asked("whole", settings=told), documents)
+    check_cycle(asked("whole", settings=told).work)
+    plan = asked("cut", settings=told)
+    left = ["rows labelled of 1 bi", "steps of 1/cross-1", "rows labelled of 1 cross", "steps of 1/bi-1"]
+
+    def cut(unit: str, done: int, total: int) -> None:
+        if left and unit == left[0]:
+            left.pop(0)
+            raise KeyboardInterrupt
+
+    while left:
+        with pytest.raises(KeyboardInterrupt):
+            adapt(plan, documents, report=cut)
+        assert not plan.out.exists()
+    again = adapt(plan, lambda: pytest.fail("read again"))
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (plan.out, plan.out.with_name("whole"))]
+    assert weights[0] == weights[1] != (Path(plan.encoder) / "model.safetensors").read_bytes()
+    assert again["pseudo"] == json.loads(json.dumps(whole["pseudo"]))
+    assert (whole["method"], whole["evaluation"], whole["teachers"]) == ("trans-encoder", "pseudo", [])
+    assert whole["training"]["steps"] == 4 and 2 < whole["training"]["pairs"] <= 8  # two phases, of 2 steps of 4 pairs
+    assert load_encoder(str(plan.out)).max_tokens == load_encoder(plan.encoder).max_tokens  # type: ignore[attr-defined]
+
+
 def test_another_run_in_the_same_folder_is_refused(asked: Make, documents: Make) -> None:
     def cut(unit: str, done: int, total: int) -> None:
         if unit == "steps":
@@ -194,6 +235,20 @@ def test_a_questioner_of_ones_own_asks(asked: Make, documents: Make) -> None:
     assert all(row["query"].startswith("what of d") for row in lines(plan.work / "rows.jsonl"))
 
 
+def test_questioners_are_named_or_a_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from retr.distill.adapting.questions import open_questioners
+    from retr.retrieval.errors import NotFound
+
+    mine = types.ModuleType("mine")
+    mine.Written, mine.nothing = (lambda source: Generator()), (lambda source: source)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mine", mine)
+    assert [one.name for one in open_questioners((), "en", 0)] == ["ict", "title"]
+    assert [one.name for one in open_questioners(["title", "mine:Written=x"], "en", 0)] == ["title", "made-up"]
+    for specs, words in ((["titel"], "Did you mean 'title'"), (["ict", "ict"], "twice"), (["mine:nothing=x"], "ask")):
+        with pytest.raises((BadInput, NotFound), match=words):
+            open_questioners(specs, "en", 0)
+
+
 def test_titles_ask_for_texts_that_do_not_repeat_them() -> None:
     from retr.distill.adapting.questions import Titles
     from retr.distill.pairs import PairSettings
@@ -215,6 +270,8 @@ def test_titles_ask_for_texts_that_do_not_repeat_them() -> None:
         ({"queries": (Query("q", "red"),), "qrels": Qrels({"p": {"d1": 1}})}, "0 of the 1 queries"),
         ({"settings": {"method": "listwise-kl"}}, "needs a teacher"),
         ({"settings": {"method": "infonce"}, "teachers": ("a",)}, "leave --teacher out"),
+        ({"settings": {"method": "trans-encoder"}, "teachers": ("a",)}, "leave --teacher out"),
+        ({"settings": {"cycles": 2}}, "Set method trans-encoder"),
         ({"settings": {"method": "embedding-mse"}, "teachers": ("a", "b")}, "one encoder"),
     ],
 )
