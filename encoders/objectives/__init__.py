@@ -24,14 +24,19 @@ OBJECTIVES: dict[str, str] = {
     "margin-mse": "retr.encoders.objectives.margins:MarginMSE",
     "bce": "retr.encoders.objectives.listwise:BinaryCrossEntropy",
     "listwise": "retr.encoders.objectives.listwise:ListwiseSoftmax",
-    "mvp": "retr.encoders.objectives.mvp:MVPLoss",
     "listwise-mlm": "retr.encoders.objectives.words:ListwiseMLM",
+    "masked-blocks": "retr.encoders.objectives.smith:MaskedBlocks",
+    "mvp": "retr.encoders.objectives.mvp:MVPLoss",
     "logit-mse": "retr.encoders.objectives.distilling:LogitMSE",
     "mixed-mse": "retr.encoders.objectives.distilling:MixedMSE",
     "lambda": "retr.encoders.objectives.ranking:LambdaLoss",
     "ranknet": "retr.encoders.objectives.preferences:RankNet",
     "simcse": "retr.encoders.objectives.unsupervised:SimCSE",
     "mirror-bert": "retr.encoders.objectives.unsupervised:MirrorBERT",
+    "nt-xent": "retr.encoders.objectives.ullme:NTXent",
+    "sft": "retr.encoders.objectives.preference:SFT",
+    "preference": "retr.encoders.objectives.preference:Preference",
+    "grl": "retr.encoders.objectives.grl:GRL",
 }
 """An objective's name to `module:class`."""
 
