@@ -15,9 +15,10 @@ SOURCES = {
     "bi": "make_bi",
     "static": "make_static",
     "dse": "make_dse",
-    "late": "make_late", "llm": "make_llm",
+    "late": "make_late",
     "lexsem": "make_lexsem",
     "smith": "make_smith",
+    "llm": "make_llm",
 }
 """Kind to the fixture that makes a source for it, by `seed`."""
 
