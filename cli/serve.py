@@ -131,16 +131,16 @@ def _run(settings: "ServeSettings", *, quiet: bool, as_json: bool) -> None:
     log_to_stderr()
     keys = read_keys(settings.keys, default="write" if settings.writable else "read")
     _check_reach(settings, keys)
-    listening = listening_socket(settings)
-    url = _url(listening)
+    with listening_socket(settings) as listening:
+        url = _url(listening)
 
-    def started() -> None:
-        _tell(settings, url, quiet=quiet, as_json=as_json)
+        def started() -> None:
+            _tell(settings, url, quiet=quiet, as_json=as_json)
 
-    if settings.workers == 1:
-        answer(Service(settings), keys, listening, started=started)
-    else:
-        Supervisor(settings, keys, listening).run(started=started)
+        if settings.workers == 1:
+            answer(Service(settings), keys, listening, started=started)
+        else:
+            Supervisor(settings, keys, listening).run(started=started)
 
 
 def _check_packages() -> None:
