@@ -23,10 +23,11 @@ SHORT, LONGEST = 12, 4096
 def prove_direction(states: States, model: Any, direction: Direction, window: int, longest: int) -> None:
     """BadInput unless a change of the last token changes the first one's state if, and only if, both directions count.
 
-    The text is longer than the model's own `window`, as far as `longest` allows, so that a window that was not
-    widened is found.
+    Both ways the text is longer than the model's own `window`, as far as `longest` allows, so that a window that was
+    not widened is found.
     """
-    text = _text(model.config, max(2, min(max(SHORT, window + SHORT), longest, LONGEST)))
+    length = SHORT + window if direction == "bidirectional" else SHORT
+    text = _text(model.config, max(2, min(length, longest, LONGEST)))
     other = text.clone()
     other[-1] = text[-2] if text[-2] != text[-1] else text[0]
     mode: bool = model.training
