@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 SNIPPET_CHARACTERS = 240
@@ -34,11 +35,17 @@ def matched_words(text: str, query: str, analyzer: Any) -> list[tuple[int, int, 
     terms = set(analyzer.analyze(query))
     found = []
     for start, end in _words(text):
-        for term in analyzer.analyze(text[start:end]):
+        for term in _terms(analyzer, text[start:end]):
             if term in terms:
                 found.append((start, end, term))
                 break
     return found
+
+
+@lru_cache(maxsize=1 << 16)
+def _terms(analyzer: Any, word: str) -> tuple[str, ...]:
+    """A word's terms, remembered: the same words come again and again, and the analyzer is slow for one at a time."""
+    return tuple(analyzer.analyze(word))
 
 
 def _words(text: str) -> list[tuple[int, int]]:
