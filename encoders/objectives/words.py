@@ -70,5 +70,8 @@ class ListwiseMLM:
 
 def _hiding(student: Student) -> HidesWords:
     if not isinstance(student, HidesWords):
-        raise BadInput(f"listwise-mlm trains a Uni-Encoder, and this is a {type(student).__name__}. Use listwise.")
+        raise BadInput(
+            f"listwise-mlm trains a Uni-Encoder, with no table around the objective, and this is a "
+            f"{type(student).__name__}. Use listwise."
+        )
     return student

@@ -809,6 +809,8 @@ ADAPTED = [
     Case("out in the corpus", "lies in the source", adapt("--corpus", ".")),
     Case("method", "Did you mean 'infonce'", adapt("--corpus", "d.jsonl", "--method", "infnce"), short),
     Case("no teacher for it", "needs a teacher", adapt("--corpus", "d.jsonl", "--method", "margin-mse"), short),
+    Case("questioner", "Did you mean 'title'", adapt("--corpus", "d.jsonl", "--questioner", "titel"), short),
+    Case("cycles of none", "Set method trans-encoder", adapt("--corpus", "d.jsonl", "--cycles", "2"), short),
     Case("no steps", "steps is 0", adapt("--corpus", "d.jsonl", "--steps", "0"), short),
     Case("no text", "max_tokens is 1", adapt("--corpus", "d.jsonl", "--max-tokens", "1"), short),
     Case("negatives of nothing", "depth is 2", adapt("--corpus", "d.jsonl", "--depth", "2"), short),
