@@ -66,6 +66,8 @@ def add_low_rank(module: torch.nn.Module, settings: LoraSettings) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ModuleNotFoundError:
         raise missing_package("peft", needed_for="lora", extra="train") from None
+    if any("lora_" in name for name, _ in module.named_parameters()):
+        raise BadInput("The model has low-rank updates of its own that learn. Leave [train.lora] out, or merge them.")
     heads = _outside(module)
     linears = [
         name

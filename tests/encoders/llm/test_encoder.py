@@ -79,6 +79,8 @@ def test_adapters_of_a_folder_may_go_on_learning(make_decoder: Any, tmp_path: Pa
 
     from retr.encoders.trainable.llm.opening import open_llm
     from retr.encoders.trainable.llm.settings import LlmSettings
+    from retr.encoders.training.optimising import add_low_rank
+    from retr.encoders.training.settings import LoraSettings
 
     base = make_decoder("llama", ends=True)
     trunk = transformers.AutoModel.from_pretrained(str(base))
@@ -88,6 +90,8 @@ def test_adapters_of_a_folder_may_go_on_learning(make_decoder: Any, tmp_path: Pa
     learning = {name for name, value in student.module.named_parameters() if value.requires_grad}
     assert learning
     assert all("lora" in name for name in learning)
+    with pytest.raises(BadInput, match="low-rank updates of its own"):
+        add_low_rank(student.module, LoraSettings())
     with torch.no_grad():
         for name, value in student.module.named_parameters():
             if name in learning:
