@@ -1,9 +1,8 @@
 """FILIP's loss: what it is with one token a side, with images that come twice, over two processes."""
 
-import subprocess
-import sys
+import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -99,45 +98,57 @@ def test_other_students_are_refused() -> None:
         FILIP()(object(), BATCH)  # type: ignore[arg-type]
 
 
-PROCESS = """
-import sys
-import torch
-from safetensors.torch import save_file
-from retr.encoders.objectives.filip import FILIP
-from retr.encoders.trainable.maxsim import TokenTensors
-from retr.encoders.training.batches import Batch
+class Exchange:
+    """Two threads that gather from each other as processes do; gradients cross between them as they would there."""
 
-def write(name, rows):
-    drawn = torch.Generator().manual_seed(0)
-    sides = []
-    for each in ([6, 6, 6, 6], [4, 3, 5, 2]):
-        vectors = torch.randn(4, max(each), 3, generator=drawn, dtype=torch.float64)[rows]
-        kept = torch.arange(max(each))[None] < torch.tensor(each)[rows, None]
-        width = int(kept.sum(1).max())
-        sides.append(TokenTensors(vectors[:, :width].clone().requires_grad_(), kept[:, :width]))
-    batch = Batch(("a", "b", "c", "c")[rows], ("1", "2", "3", "4")[rows])
-    loss = FILIP().of_tokens(*sides, (torch.tensor(2.0), torch.tensor(2.0)), batch)
-    loss.backward()
-    images, texts = (torch.nn.functional.pad(s.vectors.grad, (0, 0, 0, 6 - s.vectors.shape[1])) for s in sides)
-    save_file({"loss": loss.detach(), "images": images, "texts": texts}, f"{sys.argv[2]}/{name}.safetensors")
+    def __init__(self) -> None:
+        self._here, self._barrier, self._given = threading.local(), threading.Barrier(2, timeout=60), [None, None]
 
-torch.set_num_threads(1)
-rank = int(sys.argv[1])
-if rank == 0:
-    write("alone", slice(0, 4))
-store = torch.distributed.FileStore(sys.argv[2] + "/store", 2)
-torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
-write(str(rank), slice(2 * rank, 2 * rank + 2))
-"""
+    def rank(self) -> int:
+        return int(self._here.rank)
+
+    def gathered_lists(self, items: list[Any]) -> list[Any]:
+        self._given[self.rank()] = items  # type: ignore[call-overload]
+        self._barrier.wait()
+        found = list(self._given)
+        self._barrier.wait()
+        return found
+
+    def gathered(self, rows: Any) -> Any:
+        return torch.cat(self.gathered_lists(rows))
+
+    def both(self, work: Callable[[int], Any]) -> list[Any]:
+        def as_rank(rank: int) -> Any:
+            self._here.rank = rank
+            return work(rank)
+
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(as_rank, range(2)))
 
 
-def test_two_processes_have_the_loss_and_gradients_of_one(tmp_path: Path) -> None:
-    from safetensors.torch import load_file
+def test_two_processes_have_the_loss_and_gradients_of_one(
+    make_tokens: Callable[..., TokenTensors], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from retr.encoders.objectives import filip
 
-    asked = [[sys.executable, "-c", PROCESS, rank, str(tmp_path)] for rank in ("0", "1")]
-    started = [subprocess.Popen(command) for command in asked]
-    assert [process.wait(120) for process in started] == [0, 0]
-    alone, *both = (load_file(tmp_path / f"{name}.safetensors") for name in ("alone", "0", "1"))
-    torch.testing.assert_close((both[0]["loss"] + both[1]["loss"]) / 2, alone["loss"])
-    for side in ("images", "texts"):  # Each process's loss is a mean over half of the rows.
-        torch.testing.assert_close(torch.cat([found[side] for found in both]) / 2, alone[side])
+    rng, exchange = np.random.default_rng(0), Exchange()
+    sides = [make_tokens(rng, lengths) for lengths in ([6, 6, 6, 6], [4, 3, 5, 2])]
+    leaves = [side.vectors.requires_grad_() for side in sides]
+    batch = Batch(("a", "b", "c", "c"), ("1", "2", "3", "4"))
+    alone = FILIP().of_tokens(sides[0], sides[1], SCALES, batch)
+    expected = torch.autograd.grad(alone, leaves)
+    for name in ("rank", "gathered", "gathered_lists"):
+        monkeypatch.setattr(filip, name, getattr(exchange, name))
+    monkeypatch.setattr(filip, "processes", lambda: 2)
+
+    def work(rank: int) -> Any:
+        mine = slice(2 * rank, 2 * rank + 2)
+        parts = [side.rows(mine) for side in sides]
+        widths = [int(part.kept.sum(1).max()) for part in parts]
+        cut = [TokenTensors(p.vectors[:, :width], p.kept[:, :width]) for p, width in zip(parts, widths, strict=True)]
+        return FILIP().of_tokens(cut[0], cut[1], SCALES, Batch(batch.queries[mine], batch.positives[mine]))
+
+    found = sum(exchange.both(work)) / 2
+    torch.testing.assert_close(found, alone)
+    for one, other in zip(torch.autograd.grad(found, leaves), expected, strict=True):
+        torch.testing.assert_close(one, other)
