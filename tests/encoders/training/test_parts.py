@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -11,6 +12,7 @@ from retr.encoders.training.optimising import add_low_rank, checkpoint_activatio
 from retr.encoders.training.settings import LoraSettings, TrainSettings  # noqa: E402
 from retr.encoders.training.sharding import Pieces, layers_of  # noqa: E402
 from retr.encoders.training.states import State, latest_state, save_state  # noqa: E402
+from retr.encoders.training.validating import measure_pairs  # noqa: E402
 from retr.retrieval.errors import BadInput, Damaged  # noqa: E402
 
 
@@ -55,6 +57,14 @@ def test_a_schedule_over_batches_warms_longer_and_does_not_come_to_nought() -> N
     assert rates[-1] == pytest.approx(1 - 79 / 180)
     alone = TrainSettings(warmup=0.1, schedule_over="batches")
     assert rate_at(99, 100, alone) == rate_at(99, 100, TrainSettings(warmup=0.1))
+
+
+def test_pairs_of_two_classes_are_measured_by_how_often_the_right_one_is_above() -> None:
+    scores, labels = np.array([0.9, 0.2, 0.5, 0.5]), np.array([1.0, 0.0, 1.0, 0.0])
+    assert measure_pairs("auc", scores, labels) == (2 + 1 + 0.5) / 4
+    with pytest.raises(BadInput, match="neither 0 nor 1"):
+        measure_pairs("auc", scores, labels / 2)
+    assert measure_pairs("spearman", scores, labels) == pytest.approx(0.5**0.5)
 
 
 def test_biases_and_norms_do_not_decay() -> None:
