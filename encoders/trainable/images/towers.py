@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from retr.encoders.images.pixels import Pixels
-from retr.encoders.reading.folder import max_tokens, read_json
+from retr.encoders.reading.folder import max_tokens, read_json, reading
 from retr.encoders.reading.safetensors_file import weight_files
 from retr.encoders.reading.tokenizing import read_tokenizer
 from retr.encoders.trainable.backbone import Backbone, BackboneSettings, open_backbone, silent
@@ -154,7 +154,8 @@ def _image_tower(model: Any, folder: Path) -> ImageTower:
     size, patch = getattr(config, "image_size", None), getattr(config, "patch_size", None)
     if not isinstance(size, int) or not isinstance(patch, int) or not hasattr(config, "hidden_size"):
         raise BadInput(f"{type(model).__name__} of {folder} has no square patches. Take a ViT, or CLIP's or SigLIP's.")
-    pixels = Pixels.read(folder, size)
+    with reading(folder):
+        pixels = Pixels.read(folder, size)
     if (pixels.height, pixels.width) != (size, size):
         raise Damaged(
             f"{folder} reads images of {pixels.height} x {pixels.width}, and its model wants {size} x {size}."

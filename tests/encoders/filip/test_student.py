@@ -1,5 +1,6 @@
 """The student: folders that it opens, what it reads, and that a saved one is the same."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,6 @@ def test_the_scale_is_at_most_a_hundred(model: Path, images: Path) -> None:
 @pytest.fixture(scope="module")
 def clip(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CLIP folder as transformers saves it, with our tokenizer."""
-    import shutil
-
     folder = tmp_path_factory.mktemp("clip")
     words = len((model / "text" / "vocab.txt").read_text().splitlines())
     text = {**TINY, "vocab_size": words, "max_position_embeddings": 20, "eos_token_id": 3, "bos_token_id": 2}
@@ -130,8 +129,6 @@ def test_a_clip_folder_gives_the_logits_of_transformers(clip: Path, images: Path
 
 
 def test_a_siglip_folder_gives_the_vectors_of_transformers(model: Path, images: Path, tmp_path: Path) -> None:
-    import shutil
-
     words = len((model / "text" / "vocab.txt").read_text().splitlines())
     text = {**TINY, "vocab_size": words, "max_position_embeddings": 20, "pad_token_id": 0}
     torch.manual_seed(0)
@@ -182,6 +179,10 @@ def test_what_is_no_folder_of_images_or_of_a_model_is_refused(model: Path, image
         open_filip(model, FilipSettings(images=tmp_path / "none"))
     with pytest.raises(BadInput, match="dim is 9"):
         opened(model, images, dim=9)
+    broken = Path(shutil.copytree(model, tmp_path / "broken"))
+    (broken / "image" / "preprocessor_config.json").write_text('{"size": "large"}')
+    with pytest.raises(Damaged, match="settings that make no sense"):
+        open_filip(broken)
     (tmp_path / "retr.json").write_text('{"filip": {"kind": "filip"}}')
     with pytest.raises(Damaged, match="get the folder again"):
         open_filip(tmp_path)
