@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ class RowsSettings:
     """Which files, and the names of their columns. A column of negatives, scores or ids may hold one value or a list.
 
     `scores` lists the positive's score and then each negative's. Without ids, equal texts are the same thing. Texts
-    alone, as SimCSE takes them, are one column named twice, as `query` and as `positive`.
+    alone, as SimCSE takes them, are one column named twice, as `query` and as `positive`. `instruction` is put before
+    the row's query. Rows of one `group`, such as a data set or a cluster of one, fill batches of their own; what is
+    left over of each fills mixed ones at the end. Of groups of unequal size, shares of an epoch are as their sizes to
+    the power of 1 / `temperature`: the smallest is read whole, of the others another part each epoch.
     """
 
     files: str | tuple[str, ...]
@@ -31,6 +35,9 @@ class RowsSettings:
     query_id: str | None = None
     positive_id: str | None = None
     negative_ids: str | None = None
+    instruction: str | None = None
+    group: str | None = None
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse no files, and ids of half of the texts."""
@@ -38,6 +45,10 @@ class RowsSettings:
             raise BadInput("files is empty; name at least one .jsonl or .parquet file.")
         if self.negative_columns and bool(self.positive_id) != bool(self.negative_ids):
             raise BadInput("positive_id and negative_ids belong together: name both columns, or neither.")
+        if not 1 <= self.temperature < inf:
+            raise BadInput(f"temperature is {self.temperature}; give 1, for every row, or more, for nearer shares.")
+        if self.temperature > 1 and self.group is None:
+            raise BadInput("temperature is of groups, and none is named. Name their column: group.")
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -67,9 +78,10 @@ class Rows:
         self._connection.execute(f"SET memory_limit = '{MEMORY}'")
         self._connection.execute("SET autoinstall_known_extensions = false")
         self._connection.execute("SET threads = 2")
-        self._turn: tuple[int, int] | None = None
+        self._turn: tuple[int, int, int] | None = None
         self.read = self._fill()
         self.count = self._number("SELECT count(*) FROM rows")
+        self._drawn = self._number(f"SELECT count(*) FROM ({_drawn(settings.temperature)})")
         if not self.count:
             raise BadInput(f"There is no row in {', '.join(map(str, settings.paths))}. Give at least one.")
 
@@ -87,10 +99,10 @@ class Rows:
         are left to other epochs, unless they are all there is.
         """
         this, of = share
-        self._shuffle(seed, epoch)
+        self._shuffle(seed, epoch, size * of)
         for step in range(skip, self.steps(size, of)):
             first = (step * of + this) * size
-            yield self._batch(first, min(size, self.count - first))
+            yield self._batch(first, min(size, self._drawn - first))
 
     def every(self, size: int) -> Iterator[Batch]:
         """All rows once, in an order of their own, the last batch smaller: for measuring."""
@@ -100,11 +112,11 @@ class Rows:
 
     def steps(self, size: int, of: int = 1) -> int:
         """How many steps an epoch has; BadInput where `of` processes have too few rows for one."""
-        if of > 1 and self.count < size * of:
+        if of > 1 and self._drawn < size * of:
             raise BadInput(
-                f"{of} processes of batch_size {size} need {size * of} rows; there are {self.count}. Use fewer."
+                f"{of} processes of batch_size {size} need {size * of} rows; there are {self._drawn}. Use fewer."
             )
-        return max(self.count // (size * of), 1)
+        return max(self._drawn // (size * of), 1)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -112,12 +124,13 @@ class Rows:
 
     def _fill(self) -> int:
         """Read the files; how many rows they have."""
-        self._connection.execute(f"CREATE TABLE raw ({', '.join(f'{name} {kind}' for name, kind in _COLUMNS.items())})")
+        columns = {**_COLUMNS, "grp": "VARCHAR"}
+        self._connection.execute(f"CREATE TABLE raw ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
         for path in self.settings.paths:
             self._read_file(path)
         total = self._number("SELECT count(*) FROM raw")
         # The key is made of the content, so the order of the rows depends neither on the files' nor on the threads'.
-        self._connection.execute("CREATE TABLE rows AS SELECT DISTINCT md5(to_json(raw)::VARCHAR) AS key, * FROM raw")
+        self._connection.execute(f"CREATE TABLE rows AS SELECT DISTINCT {_KEY} AS key, * FROM raw")
         self._connection.execute("DROP TABLE raw")
         return total
 
@@ -136,14 +149,25 @@ class Rows:
             wanted = f"{self.settings.query!r} and {self.settings.positive!r}"
             raise BadInput(f"{path}: {bad} of its rows lack a text in {wanted}. Name their columns: query, positive.")
 
-    def _shuffle(self, seed: int, epoch: int) -> None:
-        """Put the rows into the epoch's order, so that a batch is a range of places."""
-        if self._turn != (seed, epoch):
-            place = "row_number() OVER (ORDER BY md5(concat_ws('/', ?::VARCHAR, ?::VARCHAR, key)), key) - 1"
-            self._connection.execute(
-                f"CREATE OR REPLACE TABLE turn AS SELECT {place} AS place, * FROM rows ORDER BY place", [seed, epoch]
+    def _shuffle(self, seed: int, epoch: int, together: int = 0) -> None:
+        """Put the rows into the epoch's order, so that a batch is a range of places: so many `together` of one group.
+
+        0 is all rows, whatever their group.
+        """
+        if self._turn != (seed, epoch, together):
+            grouped = together and self.settings.group is not None
+            drawn = f"md5(concat_ws('/', {int(seed)}, {int(epoch)}, key))"
+            wanted = (
+                _in_groups(drawn, together, self.settings.temperature)
+                if grouped
+                else f"SELECT *, {drawn} AS spot FROM rows"
             )
-            self._turn = (seed, epoch)
+            order = "whole DESC, spot, grp, n, key" if grouped else "spot, key"
+            self._connection.execute(
+                f"CREATE OR REPLACE TABLE turn AS SELECT row_number() OVER (ORDER BY {order}) - 1 AS place, * "
+                f"FROM ({wanted}) ORDER BY place"
+            )
+            self._turn = (seed, epoch, together)
 
     def _batch(self, first: int, size: int) -> Batch:
         names = ", ".join(_COLUMNS)
@@ -171,10 +195,31 @@ _COLUMNS = {
     "query_id": "VARCHAR", "ids": "VARCHAR[]",
 }  # fmt: skip
 
+_KEY = f"md5(to_json(struct_pack({', '.join(f'{name} := {name}' for name in _COLUMNS)}))::VARCHAR)"
+"""Of a row's content alone, and not of its group."""
+
+
+def _drawn(temperature: float, order: str = "key") -> str:
+    """The query of an epoch's rows: `n` counts those of a group in an order, `taken` is how many of it there are."""
+    sizes = "SELECT grp AS owner, count(*) AS total, min(count(*)) OVER () AS least FROM rows GROUP BY grp"
+    share = f"ceil(total * pow(total / least, {1 / temperature - 1!r}))::BIGINT"
+    counted = f"SELECT *, row_number() OVER (PARTITION BY grp ORDER BY {order}, key) - 1 AS n FROM rows"
+    joined = f"({counted}) JOIN (SELECT owner, {share} AS taken FROM ({sizes})) ON grp IS NOT DISTINCT FROM owner"
+    return f"SELECT * FROM {joined} WHERE n < taken"
+
+
+def _in_groups(order: str, together: int, temperature: float) -> str:
+    """The query of an epoch's rows with `spot`, by which whole batches of a group are placed, and then the rest."""
+    batch = f"md5(concat_ws('/', min({order}) OVER (PARTITION BY grp, n // {together})))"
+    whole = f"n < taken - taken % {together}"
+    placed = f"CASE WHEN {whole} THEN {batch} ELSE {order} END AS spot"
+    return f"SELECT *, {whole} AS whole, {placed} FROM ({_drawn(temperature, order)})"
+
 
 def _select(settings: RowsSettings, path: Path) -> str:
     """The query that brings a file's columns into the form of the table; the path is its one parameter."""
     singles = [settings.query, settings.positive, settings.label, settings.query_id, settings.positive_id]
+    singles += [settings.instruction, settings.group]
     lists = [*settings.negative_columns, settings.scores, settings.negative_ids]
     is_json = path.name.endswith(JSON_ENDINGS)
     kinds = {name: "VARCHAR" for name in singles if name} | {name: "JSON" for name in lists if name}
@@ -195,8 +240,11 @@ def _select(settings: RowsSettings, path: Path) -> str:
     negatives = "".join(f"list_concat({many(name)}, " for name in settings.negative_columns) + "[]"
     negatives += ")" * len(settings.negative_columns)
     ids = f"list_concat([{one(settings.positive_id)}], {many(settings.negative_ids)})"
-    parts = [one(settings.query), one(settings.positive), negatives, one(settings.label, "DOUBLE")]
-    parts += [many(settings.scores, "DOUBLE"), one(settings.query_id), ids]
+    query = one(settings.query)
+    if settings.instruction:
+        query = f"coalesce({one(settings.instruction)}, '') || {query}"
+    parts = [query, one(settings.positive), negatives, one(settings.label, "DOUBLE")]
+    parts += [many(settings.scores, "DOUBLE"), one(settings.query_id), ids, one(settings.group)]
     return f"SELECT {', '.join(parts)} FROM {source}"
 
 
