@@ -7,6 +7,7 @@ import typer
 
 from retr.cli.options import (
     DEFAULT_INDEX,
+    BitsOption,
     IndexOption,
     JsonOption,
     KindOption,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from retr.index.dense.settings import DenseSettings
     from retr.index.disk.manifest import Manifest
     from retr.index.erasing.erasure import ErasureReport
+    from retr.index.late.settings import LateSettings
     from retr.index.writing.compaction import CompactReport
 
 
@@ -32,27 +34,30 @@ def compact(
     kind: KindOption = None,
     storage: StorageOption = None,
     recall: RecallOption = None,
+    bits: BitsOption = None,
     wait: WaitOption = 0.0,
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
     """Erase what was deleted, and write all that lives as one segment.
 
-    Until then, deleted texts and vectors are found by no search but still lie in the files. `--kind`, `--storage` and
-    `--recall` change how the vectors are kept; without them that stays as it is.
+    Until then, deleted texts and vectors are found by no search but still lie in the files. `--kind`, `--storage`,
+    `--recall` and `--bits` change how the vectors are kept; without them that stays as it is.
     """
     from retr.cli.progress import Stages
     from retr.opening import open
 
     seconds, collection = checked_wait(wait), open(index)
     dense = _wanted(collection.manifest, kind=kind, storage=storage, recall=recall)
+    late = _coded(collection.manifest, bits)
     with Stages("compact", quiet=quiet) as stages:
+        told = stages.report
         if not verify:
-            report, proof = collection.compact(dense=dense, wait_seconds=seconds, report=stages.report), None
+            report, proof = collection.compact(dense=dense, late=late, wait_seconds=seconds, report=told), None
         else:
             from retr.index.erasing.erasure import check_erased, compact_verified
 
-            report, proof = compact_verified(collection, dense=dense, wait_seconds=seconds, report=stages.report)
+            report, proof = compact_verified(collection, dense=dense, late=late, wait_seconds=seconds, report=told)
     _say(index, report, proof, as_json=json)
     if proof is not None:
         check_erased(proof)
@@ -71,7 +76,7 @@ def _wanted(manifest: "Manifest", **asked: Any) -> "DenseSettings | None":
     if not given:
         return None
     if manifest.encoder is None:
-        raise BadInput(f"This index has no vectors: it was made with --encoder none. Leave --{next(iter(given))} out.")
+        raise BadInput(f"{manifest.without_vectors} Leave --{next(iter(given))} out.")
     new, old = replace(manifest.dense, **given), manifest.dense
     if new == old:
         return old
@@ -79,6 +84,21 @@ def _wanted(manifest: "Manifest", **asked: Any) -> "DenseSettings | None":
     if fine_to_coarse.index(new.storage) < fine_to_coarse.index(old.storage):
         warn(f"The vectors were kept as {old.storage}; what that left out does not come back with {new.storage}.")
     return replace(new, refine=None, nprobe=None, ef=None)
+
+
+def _coded(manifest: "Manifest", bits: int | None) -> "LateSettings | None":
+    """The settings of token vectors with so many bits; None when nothing was asked for."""
+    from dataclasses import replace
+
+    from retr.cli.output import warn
+
+    if bits is None:
+        return None
+    old = manifest.late_settings
+    new = replace(old, bits=bits)  # type: ignore[arg-type]  # checked by LateSettings
+    if manifest.late is not None and bits > old.bits:
+        warn(f"Token vectors were kept in {old.bits} bits; what that left out does not come back with {bits}.")
+    return new
 
 
 def _say(folder: Path, report: "CompactReport", proof: "ErasureReport | None", *, as_json: bool) -> None:

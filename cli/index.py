@@ -9,6 +9,7 @@ import typer
 from retr.cli.options import (
     DEFAULT_INDEX,
     READING,
+    BitsOption,
     DimOption,
     EncodingOption,
     FormatOption,
@@ -94,6 +95,14 @@ def index(
     language: Annotated[
         str | None, typer.Option(help="Language of the stemmer, or none. Default: english.", rich_help_panel=_NEW)
     ] = None,
+    late: Annotated[
+        str | None,
+        typer.Option(
+            help="A late-interaction encoder beside --encoder, as late=FOLDER; alone, it is given as --encoder.",
+            rich_help_panel=_NEW,
+        ),
+    ] = None,
+    bits: BitsOption = None,
     kind: KindOption = None,
     storage: StorageOption = None,
     dim: DimOption = None,
@@ -132,7 +141,15 @@ def index(
     _check_mirror(mirror, settings.on_error)
     chosen = _sources(sources, sample=sample)
     report = ReadReport()
-    asked = Asked(encoder, chunk_tokens, chunk_overlap, language, kind=kind, storage=storage, dim=dim, recall=recall)
+    vectors: dict[str, Any] = {
+        "kind": kind,
+        "storage": storage,
+        "dim": dim,
+        "recall": recall,
+        "late": late,
+        "bits": bits,
+    }
+    asked = Asked(encoder, chunk_tokens, chunk_overlap, language, **vectors)
     writing = WriteSettings(
         commit_seconds=commit_seconds,
         on_duplicate=settings.on_error,

@@ -19,10 +19,11 @@ def info(index: IndexOption = DEFAULT_INDEX, json: JsonOption = False) -> None:
     if json:
         emit_json(facts)
         return
-    parts, pins = facts.pop("dense"), facts.pop("snapshots")
+    parts, tokens, pins = facts.pop("dense"), facts.pop("late", []), facts.pop("snapshots")
     facts["kept_generations"] = ", ".join(map(str, facts["kept_generations"]))
     fields = {name: value for name, value in _flat(facts) if value not in (None, "")}
     fields |= {f"vectors {number}": _part(part) for number, part in enumerate(parts, start=1)}
+    fields |= {f"tokens {number}": _tokens(part) for number, part in enumerate(tokens, start=1)}
     fields |= {f"snapshot {pin.name}": f"generation {pin.generation}, {pin.documents:,} documents" for pin in pins}
     print_fields(fields)
 
@@ -36,6 +37,11 @@ def _flat(table: dict[str, Any], before: str = "") -> list[tuple[str, object]]:
         else:
             rows.append((label, value))
     return rows
+
+
+def _tokens(facts: Mapping[str, Any]) -> str:
+    """How one segment's token vectors are kept, such as `91,204 x 128 in 4 bits, of 1,200 passages`."""
+    return f"{facts['tokens']:,} x {facts['dim']} in {facts['bits']} bits, of {facts['documents']:,} passages"
 
 
 def _part(facts: Mapping[str, Any]) -> str:

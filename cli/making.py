@@ -26,6 +26,8 @@ class Asked:
     storage: str | None = None
     dim: int | None = None
     recall: float | None = None
+    late: str | None = None
+    bits: int | None = None
 
     def given(self) -> dict[str, Any]:
         """The names and values of what was said."""
@@ -53,13 +55,14 @@ def _create(folder: Path, asked: Asked) -> "Collection":
     if lexical and vectors:
         raise BadInput(f"--encoder none makes no vectors, so --{vectors[0]} has no meaning with it. Leave one out.")
     encoder = None if lexical else asked.encoder or DEFAULT_ENCODER
-    return create(folder, encoder=encoder, settings=_settings(asked.given()))
+    return create(folder, encoder=encoder, late=asked.late, settings=_settings(asked.given()))
 
 
 def _settings(given: dict[str, Any]) -> "CollectionSettings":
     from dataclasses import replace
 
     from retr.index.dense.settings import DenseSettings
+    from retr.index.late.settings import LateSettings
     from retr.index.settings import CollectionSettings
     from retr.retrieval.chunking import ChunkSettings
 
@@ -67,7 +70,8 @@ def _settings(given: dict[str, Any]) -> "CollectionSettings":
     if "chunk_overlap" in given:
         chunk = replace(chunk, overlap=given["chunk_overlap"])
     dense = replace(DenseSettings(), **{name: given[name] for name in _VECTORS if name in given})
-    settings = CollectionSettings(chunk=chunk, dense=dense)
+    late = LateSettings(bits=given["bits"]) if "bits" in given else LateSettings()
+    settings = CollectionSettings(chunk=chunk, dense=dense, late=late)
     return replace(settings, language=given["language"]) if "language" in given else settings
 
 
@@ -87,9 +91,12 @@ def _check_same(collection: "Collection", asked: Asked) -> None:
 
 def _kept(manifest: "Manifest") -> dict[str, Any]:
     """What an index that is there was made with, by the names of `Asked`."""
-    chunk, encoder = manifest.settings["chunk"], manifest.encoder
-    kept = {
-        "encoder": "none" if encoder is None else encoder.spec,
+    chunk, encoder, late = manifest.settings["chunk"], manifest.encoder, manifest.late
+    specs = [facts.spec for facts in manifest.encoders]
+    kept: dict[str, Any] = {
+        "encoder": specs[0] if specs else "none",
+        "late": "none" if encoder is None or late is None else late.spec,
+        "bits": "none" if late is None else manifest.late_settings.bits,
         "chunk_tokens": chunk["max_tokens"],
         "chunk_overlap": chunk["overlap"],
         "language": manifest.settings["language"],

@@ -36,6 +36,10 @@ RecallOption = Annotated[
         rich_help_panel=_VECTORS,
     ),
 ]
+BitsOption = Annotated[
+    int | None,
+    typer.Option(help="Bits a number of a token's vector: 4 (in a new index), 2 or 8.", rich_help_panel=_VECTORS),
+]
 DimOption = Annotated[
     int | None,
     typer.Option(help="Keep the first so many numbers of each vector. Default: all.", rich_help_panel=_VECTORS),

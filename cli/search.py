@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from retr.cli.hits import hit_json, show
 from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, QuietOption
 
 if TYPE_CHECKING:
+    from retr.index.answering import RerankBy
     from retr.index.collection import Collection
     from retr.index.settings import SearchSettings
-    from retr.retrieval.protocols import Scorer
-    from retr.retrieval.records import Hit
 
 _BATCH = "Many queries at once"
 _RANKING = "Ranking"
@@ -26,14 +26,14 @@ def search(
     ] = None,
     index: IndexOption = DEFAULT_INDEX,
     k: Annotated[int | None, typer.Option("-k", help="Number of hits. Default: 10, and 100 with --queries.")] = None,
-    mode: Annotated[str, typer.Option(help="hybrid, dense or lexical.", rich_help_panel=_RANKING)] = "hybrid",
+    mode: Annotated[str, typer.Option(help="hybrid, dense, lexical or late.", rich_help_panel=_RANKING)] = "hybrid",
     where: Annotated[
         str | None, typer.Option(help="Only documents for which this holds, such as \"year >= 2020 and lang = 'en'\".")
     ] = None,
     rerank: Annotated[
         str | None,
         typer.Option(
-            help="A second stage: cross=FOLDER, uni=FOLDER, poly=FOLDER or a hub name.",
+            help="A second stage: cross=FOLDER, uni=FOLDER, poly=FOLDER, a hub name, or late: the tokens in the index.",
             metavar="SCORER",
             rich_help_panel=_RANKING,
         ),
@@ -41,13 +41,20 @@ def search(
     rerank_depth: Annotated[int, typer.Option(help="Hits that are reranked.", rich_help_panel=_RANKING)] = 50,
     fusion: Annotated[str, typer.Option(help="How hybrid joins: rrf or weighted.", rich_help_panel=_RANKING)] = "rrf",
     weights: Annotated[
-        str, typer.Option(help="Weights of dense and lexical in the fusion.", rich_help_panel=_RANKING)
+        str, typer.Option(help="Weights of vectors and of words in the fusion.", rich_help_panel=_RANKING)
     ] = "1,1",
     depth: Annotated[int, typer.Option(help="Candidates of each kind that are fused.", rich_help_panel=_RANKING)] = 100,
     exact: Annotated[
         bool,
         typer.Option("--exact", help="Compare every vector, whatever the kind of index.", rich_help_panel=_RANKING),
     ] = False,
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            help="Passages that --mode late scores by all their tokens. Default: 1024, or 50 a hit.",
+            rich_help_panel=_RANKING,
+        ),
+    ] = None,
     passages: Annotated[bool, typer.Option("--passages", help="A document may come with several passages.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Show how each score came about.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Show whole passages, not snippets.")] = False,
@@ -62,6 +69,9 @@ def search(
     ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Load the index's encoder from here; it must be the same one.")
+    ] = None,
+    late: Annotated[
+        str | None, typer.Option(help="Load the late encoder beside it from here; it must be the same one.")
     ] = None,
     device: Annotated[
         str,
@@ -90,11 +100,12 @@ def search(
         rerank_depth=rerank_depth,
         explain=explain,
         exact=exact,
+        candidates=candidates,
     )
     _check_call(query, queries, run)
-    collection = open(index, encoder=encoder, device=device)
+    collection = open(index, encoder=encoder, late=late, device=device)
     _note_placement(collection, device, quiet=quiet)
-    scorer = load_scorer(rerank) if rerank else None
+    scorer: RerankBy | None = "late" if rerank == "late" else load_scorer(rerank) if rerank else None
     if queries is not None and run is not None:
         hits = _BATCH_K if k is None else k
         _batch(collection, _judged(queries, qrels), run, settings, scorer, k=hits, quiet=quiet, as_json=json)
@@ -116,7 +127,7 @@ def _weights(text: str) -> tuple[float, float]:
     try:
         dense, lexical = (float(part) for part in text.split(","))
     except ValueError:
-        raise BadInput(f"--weights takes two numbers, dense and lexical, such as 1,0.5; got {text!r}.") from None
+        raise BadInput(f"--weights takes two numbers, of vectors and of words, such as 1,0.5; got {text!r}.") from None
     return dense, lexical
 
 
@@ -135,7 +146,7 @@ def _one(
     collection: "Collection",
     query: str,
     settings: "SearchSettings",
-    scorer: "Scorer | None",
+    scorer: "RerankBy | None",
     *,
     k: int,
     full: bool,
@@ -155,79 +166,7 @@ def _one(
             {"query": query, "hits": found, "took_ms": round(took, 1), "mode": settings.mode, "generation": generation}
         )
         return
-    _show(collection, hits, query, full=full)
-
-
-def hit_json(collection: "Collection", hit: "Hit", query: str) -> dict[str, Any]:
-    """A hit as JSON has it, here and from `retr serve`."""
-    snippet = collection.snippet(hit, query)
-    table: dict[str, Any] = {
-        **{name: getattr(hit, name) for name in ("id", "score", "rank", "title", "text")},
-        "metadata": dict(hit.metadata),
-        "source": dict(hit.source),
-        "snippet": {"text": snippet.text, "marks": snippet.marks},
-    }
-    if hit.explain is not None:
-        table["explain"] = dict(hit.explain)
-    return table
-
-
-def _show(collection: "Collection", hits: "list[Hit]", query: str, *, full: bool) -> None:
-    from rich.text import Text
-
-    from retr.cli.output import console, visible
-
-    out = console()
-    if not hits:
-        out.print("No hits.")
-    for hit in hits:
-        head = Text(f"{hit.rank:>3}. ", style="dim").append(visible(hit.id), style="bold")
-        head.append(f"  {hit.score:.4f}", style="dim")
-        if hit.title:
-            head.append(f"  {visible(hit.title)}", style="cyan")
-        if "page" in hit.source:
-            head.append(f"  page {hit.source['page']}", style="dim")
-        out.print(head)
-        out.print(Text("     ").append_text(_marked(collection, hit, query, full=full, colours=out.is_terminal)))
-        if hit.explain is not None:
-            for line in _explained(hit.explain):
-                out.print(Text(f"     {visible(line)}", style="dim"))
-
-
-def _marked(collection: "Collection", hit: "Hit", query: str, *, full: bool, colours: bool) -> Any:
-    from rich.text import Text
-
-    from retr.cli.output import visible
-
-    snippet = collection.snippet(hit, query, width=len(hit.text) + 1 if full else None)
-    if not colours:
-        return Text(visible(snippet.marked()))
-    text = Text(visible(snippet.text))
-    for start, end in snippet.marks:
-        text.stylize("bold yellow", start, end)
-    return text
-
-
-def _explained(explain: Any) -> list[str]:
-    lines = []
-    for name, value in explain.items():
-        if name == "mode":
-            continue
-        plain = {key: part for key, part in value.items() if key not in ("terms", "plan")}
-        lines.append(f"{name}: {_listed(plain)}")
-        plan = value.get("plan", [])
-        lines += [f"  plan: {plan}"] if isinstance(plan, str) else [f"  {_plan(part)}" for part in plan]
-        lines += [f"  {term['term']}: {_listed(term, without='term')}" for term in value.get("terms", [])]
-    return lines
-
-
-def _listed(table: dict[str, Any], *, without: str = "") -> str:
-    return ", ".join(f"{key} {part}" for key, part in table.items() if key != without)
-
-
-def _plan(part: dict[str, Any]) -> str:
-    """How one segment was searched, such as `part 1: exact scan, 40 of 402 rows (this part has vectors only)`."""
-    return f"part {part['part'] + 1}: {part['plan']}, {part['allowed']:,} of {part['rows']:,} rows ({part['why']})"
+    show(collection, hits, query, full=full)
 
 
 def _judged(path: Path, qrels: Path | None) -> Any:
@@ -247,7 +186,7 @@ def _batch(
     queries: Any,
     path: Path,
     settings: "SearchSettings",
-    scorer: "Scorer | None",
+    scorer: "RerankBy | None",
     *,
     k: int,
     quiet: bool,
@@ -261,7 +200,7 @@ def _batch(
 
     started = time.perf_counter()
     found: dict[str, dict[str, float]] = {}
-    at_once = 1 if scorer is not None else _QUERIES_AT_ONCE
+    at_once = 1 if scorer not in (None, "late") else _QUERIES_AT_ONCE
     with Progress("searched", total=len(queries), unit="queries", quiet=quiet) as progress:
         for start in range(0, len(queries), at_once):
             part = queries[start : start + at_once]

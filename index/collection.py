@@ -18,12 +18,14 @@ from retr.index.disk.fsio import Disk, make_durable_folder
 from retr.index.disk.lock import WriterLock
 from retr.index.disk.manifest import Manifest, check_new_folder, write_current
 from retr.index.disk.pins import Pin, pin, pins_in, unpin
-from retr.index.reading import LoadEncoder, Reading, check_ids
+from retr.index.late.settings import LateSettings
+from retr.index.loading import NO_TOKENS, LoadEncoder
+from retr.index.reading import Reading, check_ids
 from retr.index.settings import CollectionSettings, WriteSettings, check_wait
 from retr.index.snapshot import open_snapshot
 from retr.index.writing.batch import given_vectors
 from retr.index.writing.compaction import CompactReport, compact, folder_bytes, is_compact
-from retr.index.writing.creation import encoder_facts, make_chunker
+from retr.index.writing.creation import Named, encoder_facts, late_facts, make_chunker, narrowest
 from retr.index.writing.generations import collect_garbage
 from retr.index.writing.merging import Report, in_silence
 from retr.index.writing.writer import AddReport, Writer
@@ -42,31 +44,52 @@ class Collection(Reading):
         *,
         encoder: Encoder | None,
         spec: str = "",
+        late: Named | None = None,
         settings: CollectionSettings | None = None,
         disk: Disk | None = None,
     ) -> Self:
-        """A new, empty collection. `spec` names the encoder, to load it again; no encoder makes it lexical only."""
+        """A new, empty collection. `spec` names the encoder, to load it again; no encoder makes it lexical only.
+
+        An encoder of tokens makes it a late-interaction index; `late` puts one beside an encoder of passages.
+        """
         folder, disk = Path(path), disk or Disk()
         check_new_folder(folder)
         chosen = settings or CollectionSettings()
-        make_chunker(chosen.chunk, encoder)
+        if encoder is not None and encoder.similarity == "maxsim":
+            if late is not None:
+                raise BadInput("Both encoders are late ones. Give one of them, or one of passages beside it.")
+            late, encoder = Named(encoder, spec), None
+        _check_settings(chosen, passages=encoder is not None, tokens=late is not None)
+        given = [one for one in (encoder, late.encoder if late else None) if one is not None]
+        make_chunker(chosen.chunk, narrowest(given))
         facts = None if encoder is None else encoder_facts(encoder, spec, chosen.dense)
+        of_tokens = None if late is None else late_facts(late.encoder, late.spec)
         make_durable_folder(disk, folder)
         with WriterLock(folder):
             check_new_folder(folder)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            write_current(disk, folder, Manifest(1, facts, asdict(chosen), now))
-        return cls(open_snapshot(folder), lambda _: _same(encoder), disk=disk)
+            write_current(disk, folder, Manifest(1, facts, asdict(chosen), now, late=of_tokens))
+        first, last = given[:1], given[-1:]
+        return cls(open_snapshot(folder), lambda _: _same(first), late=lambda _: _same(last), disk=disk)
 
     @classmethod
     def open(
-        cls, path: str | Path, *, load: LoadEncoder, disk: Disk | None = None, device: Device | None = None
+        cls,
+        path: str | Path,
+        *,
+        load: LoadEncoder,
+        late: LoadEncoder | None = None,
+        disk: Disk | None = None,
+        device: Device | None = None,
     ) -> Self:
         """An existing collection; `load` makes the encoder from its spec, when it is first needed.
 
+        `late` makes the late encoder that stands beside one of passages; without it `load` makes both.
         Vectors are moved to `device` now; what cannot be moved is searched on the CPU, and `placement` says why.
         """
-        collection = cls(open_snapshot(Path(path), None, device), load, disk=disk, device=device)
+        collection = cls(open_snapshot(Path(path), None, device), load, late=late, disk=disk, device=device)
+        if device is not None and device.gpus and collection.manifest.dim is None and collection.manifest.late:
+            raise BadInput(f"{collection.manifest.without_vectors} Nothing of it can be moved to a GPU; use the CPU.")
         if device is not None and device.gpus:
             _ = collection.placement
         return collection
@@ -106,6 +129,8 @@ class Collection(Reading):
         self, documents: Iterable[Document], vectors: NDArray[np.float32]
     ) -> list[tuple[Document, NDArray[np.float32]]]:
         given = list(documents)
+        if self.manifest.late is not None:
+            raise BadInput("This collection holds token vectors too, which are made from texts: vectors= cannot be.")
         facts, dim, shape = self.manifest.encoder, self.manifest.dim, list(np.shape(vectors))
         if facts is None or dim is None or shape != [len(given), facts.dim]:
             wanted = "no vectors" if facts is None else f"[{len(given)}, {facts.dim}]"
@@ -133,24 +158,27 @@ class Collection(Reading):
         return removed
 
     def compact(
-        self, *, dense: DenseSettings | None = None, wait_seconds: float = 0.0, report: Report = in_silence
+        self,
+        *,
+        dense: DenseSettings | None = None,
+        late: LateSettings | None = None,
+        wait_seconds: float = 0.0,
+        report: Report = in_silence,
     ) -> CompactReport:
         """Write all living documents as one segment, and erase everything else: deleted texts, vectors and words.
 
-        `dense` changes how vectors are stored and indexed. Older generations go too, so there is no rolling back past
-        it; those that a reader has open or a snapshot names are kept, and what is given back says so. `report` is told
-        how the writing goes on.
+        `dense` changes how vectors are stored and indexed, `late` how tokens' are coded. Older generations go too, so
+        there is no rolling back past it; those that a reader has open or a snapshot names are kept, and what is given
+        back says so. `report` is told how the writing goes on.
         """
         with self._writing(wait_seconds):
             before, size = self._snapshot, folder_bytes(self.folder)
-            if dense is not None and (dense.dim or self._full_dim()) != self.manifest.dim:
-                raise BadInput(f"Vectors of {self.manifest.dim} numbers cannot become {dense.dim}. Make a new index.")
-            changed = dense is not None and dense != self.manifest.dense
+            changed = self._changed(dense, late)
             erased = int(np.count_nonzero(~before.live))
             segments = len(before.manifest.segments)
             if changed or not is_compact(before):
                 collect_garbage(self._disk, self.folder)
-                compact(self._disk, before, dense if changed else None, report)
+                compact(self._disk, before, changed, report)
             del before
             self.refresh()
             held = collect_garbage(self._disk, self.folder, keep=1)
@@ -166,8 +194,19 @@ class Collection(Reading):
             pinned=tuple(pin.name for pin in pins_in(self.folder)),
         )
 
-    def _full_dim(self) -> int | None:
-        return self.manifest.encoder.dim if self.manifest.encoder is not None else None
+    def _changed(
+        self, dense: DenseSettings | None, late: LateSettings | None
+    ) -> dict[str, DenseSettings | LateSettings]:
+        """What is other than now, by its name in the settings. BadInput for what cannot be."""
+        manifest = self.manifest
+        if dense is not None and manifest.encoder is None:
+            raise BadInput(manifest.without_vectors)
+        if late is not None and manifest.late is None:
+            raise BadInput(NO_TOKENS)
+        if dense is not None and manifest.encoder is not None and (dense.dim or manifest.encoder.dim) != manifest.dim:
+            raise BadInput(f"Vectors of {manifest.dim} numbers cannot become {dense.dim}. Make a new index.")
+        asked = (("dense", dense, manifest.dense), ("late", late, manifest.late_settings))
+        return {name: new for name, new, old in asked if new is not None and new != old}
 
     def snapshot(self, name: str, *, wait_seconds: float = 0.0) -> Pin:
         """Keep the live generation under a name until `drop_snapshot`; costs no copy."""
@@ -206,9 +245,16 @@ class Collection(Reading):
 
     def _writer(self, settings: WriteSettings) -> Writer:
         collect_garbage(self._disk, self.folder)
-        return Writer(self._snapshot, lambda: self.encoder, lambda: self._chunker, settings=settings, disk=self._disk)
+        return Writer(self._snapshot, self._encoders, settings=settings, disk=self._disk)
 
 
-def _same(encoder: Encoder | None) -> Encoder:
-    assert encoder is not None
-    return encoder
+def _check_settings(settings: CollectionSettings, *, passages: bool, tokens: bool) -> None:
+    """BadInput for settings of vectors that the collection will not have."""
+    if tokens and not passages and settings.dense != DenseSettings():
+        raise BadInput("kind, storage, dim and recall are of vectors of passages; this encoder gives those of tokens.")
+    if settings.late != LateSettings() and not tokens:
+        raise BadInput("bits are of token vectors, which a late encoder gives. Name one, or leave bits out.")
+
+
+def _same(encoders: list[Encoder]) -> Encoder:
+    return encoders[0]

@@ -2,39 +2,36 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retr.index.answering import Answering, RerankBy
 from retr.index.dense.gpu import Device
 from retr.index.disk.fsio import Disk
 from retr.index.disk.leases import live_manifest
 from retr.index.disk.manifest import EncoderFacts, Manifest
-from retr.index.hits import Near, hits, near
+from retr.index.disk.segments import LATE
+from retr.index.hits import Near, near
 from retr.index.lexical.postings import analyzer
-from retr.index.lexical.snippets import SNIPPET_CHARACTERS, Snippet, snippet
-from retr.index.remembering import QueryVectors
-from retr.index.rescoring import over_stored, reads_stored
+from retr.index.lexical.snippets import SNIPPET_CHARACTERS, Snippet, snippet, snippet_of
+from retr.index.loading import Encoders, LoadEncoder
+from retr.index.matching import matched_spans
 from retr.index.searching import Searcher, check_query
 from retr.index.settings import Mode, SearchSettings, check_k
 from retr.index.snapshot import Snapshot, open_snapshot
-from retr.index.writing.batch import given_vectors, stored
-from retr.index.writing.creation import given, make_chunker
-from retr.retrieval.chunking import Chunker, ChunkSettings
+from retr.index.writing.batch import given_vectors
 from retr.retrieval.embeddings import Floats, Vectors
-from retr.retrieval.errors import BadInput, Mismatch
+from retr.retrieval.errors import BadInput
 from retr.retrieval.filters import Filter
-from retr.retrieval.protocols import Encoder, Scorer
+from retr.retrieval.protocols import Encoder
 from retr.retrieval.records import Document, Hit
-from retr.retrieval.rerank import rerank as rerank_hits
 
 _NEAREST = SearchSettings(mode="dense")
-
-LoadEncoder = Callable[[str], Encoder]
 
 _moving = threading.Lock()
 
@@ -48,27 +45,22 @@ def _new_lock() -> None:
 os.register_at_fork(after_in_child=_new_lock)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Held:
-    """An encoder, what it was loaded for, and what it has encoded before."""
-
-    encoder: Encoder
-    wanted: tuple[str, int | None, int]
-    remembered: QueryVectors = field(default_factory=QueryVectors)
-
-
 class Reading:
     """What can be asked of a collection. It stays on one generation until `refresh()`."""
 
     def __init__(
-        self, snapshot: Snapshot, load: LoadEncoder, *, disk: Disk | None = None, device: Device | None = None
+        self,
+        snapshot: Snapshot,
+        load: LoadEncoder,
+        *,
+        late: LoadEncoder | None = None,
+        disk: Disk | None = None,
+        device: Device | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._device = device
-        self._load = load
+        self._encoders = Encoders(snapshot.folder, load, late)
         self._disk = disk or Disk()
-        self._held: _Held | None = None
-        self._cut: tuple[Encoder | None, Chunker] | None = None
 
     def __len__(self) -> int:
         return self.manifest.live_documents
@@ -90,38 +82,13 @@ class Reading:
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder it was made with; Mismatch when what loads today is another one."""
-        return self._held_for(self.manifest).encoder
-
-    def _held_for(self, manifest: Manifest) -> _Held:
-        """A generation's encoder: `retr reindex` may have given it another than the generation before."""
-        facts, held = manifest.encoder, self._held
-        # Threads of a model runtime do not survive a fork: a child loads its own.
-        wanted = ("" if facts is None else facts.fingerprint, manifest.dim, os.getpid())
-        if held is None or held.wanted != wanted:
-            held = self._held = _Held(self._loaded(facts), wanted)
-        return held
-
-    def _loaded(self, facts: EncoderFacts | None) -> Encoder:
-        if facts is None:
-            raise BadInput(
-                "This collection has no encoder: it was made with --encoder none and answers --mode lexical."
-            )
-        encoder = given(facts) or self._load(facts.spec)
-        if encoder.fingerprint != facts.fingerprint or encoder.dim != facts.dim:
-            raise Mismatch(
-                f"The index {str(self.folder)!r} was made with {facts.spec} (fingerprint {facts.fingerprint[:12]}, dim "
-                f"{facts.dim}); the encoder given has fingerprint {encoder.fingerprint[:12]}, dim {encoder.dim}. "
-                "Use the encoder it was made with, or make a new index."
-            )
-        return encoder
+        """The encoder it was made with, of passages if it has two; Mismatch when what loads today is another one."""
+        return self._encoders.main(self.manifest)
 
     @property
-    def _chunker(self) -> Chunker:
-        encoder = self.encoder if self.manifest.encoder is not None else None
-        if self._cut is None or self._cut[0] is not encoder:
-            self._cut = encoder, make_chunker(ChunkSettings(**self.manifest.settings["chunk"]), encoder)
-        return self._cut[1]
+    def late_encoder(self) -> Encoder:
+        """The encoder of its token vectors. BadInput where it has none, Mismatch when what loads is another one."""
+        return self._encoders.late(self.manifest)
 
     def refresh(self) -> bool:
         """Move on to the live generation; whether there was a newer one."""
@@ -149,7 +116,7 @@ class Reading:
         """
         snapshot = self._snapshot
         if snapshot.dense is None:
-            raise BadInput("This collection has no vectors: it was made with --encoder none.")
+            raise BadInput(snapshot.manifest.without_vectors)
         rows = {id: snapshot.rows_of(number) for id, number in snapshot.numbers_of(check_ids(ids)).items()}
         return {id: snapshot.dense.vectors(of_one) for id, of_one in rows.items()}
 
@@ -166,13 +133,9 @@ class Reading:
     def describe(self) -> dict[str, Any]:
         """What it holds and what it was made with, as JSON values."""
         manifest = self.manifest
-        encoder = None
-        if manifest.encoder is not None:
-            facts = asdict(manifest.encoder)
-            encoder = {
-                **facts.pop("describe"),
-                **{name: facts[name] for name in ("spec", "fingerprint", "dim", "similarity")},
-            }
+        settings = dict(manifest.settings)
+        if manifest.late is None:
+            settings.pop("late", None)
         return {
             "index": str(self.folder),
             "documents": manifest.live_documents,
@@ -182,10 +145,22 @@ class Reading:
             "created": manifest.created,
             "segments": len(manifest.segments),
             "bytes": sum(facts.bytes for facts in manifest.files().values()),
-            "settings": dict(manifest.settings),
+            "settings": settings,
             "dense": [dict(segment.dense) for segment in manifest.segments if segment.dense],
-            "encoder": encoder,
+            "encoder": _described(manifest.encoder),
+            **self._late_facts(),
         }
+
+    def _late_facts(self) -> dict[str, Any]:
+        """What there is to say of token vectors, where there are any."""
+        manifest = self.manifest
+        if manifest.late is None:
+            return {}
+        files = [facts.bytes for name, facts in manifest.files().items() if f"/{LATE}/" in name]
+        held = [dict(segment.late) for segment in manifest.segments if segment.late]
+        tokens = sum(int(one["tokens"]) for one in held)
+        each = round(sum(files) / tokens, 1) if tokens else None
+        return {"late": held, "tokens": tokens, "bytes_a_token": each, "late_encoder": _described(manifest.late)}
 
     def search(
         self,
@@ -194,7 +169,7 @@ class Reading:
         *,
         where: str | Filter | None = None,
         mode: Mode | None = None,
-        rerank: Scorer | None = None,
+        rerank: RerankBy | None = None,
         settings: SearchSettings | None = None,
     ) -> list[Hit]:
         """The k best hits. `where` and `mode` are short for the same fields of `settings`."""
@@ -211,30 +186,17 @@ class Reading:
         k: int = 10,
         *,
         settings: SearchSettings | None = None,
-        rerank: Scorer | None = None,
+        rerank: RerankBy | None = None,
     ) -> list[list[Hit]]:
-        """The k best hits of each query, in the order given. The filter is evaluated and the queries encoded once."""
+        """The k best hits of each query, in the order given. The filter is evaluated and the queries encoded once.
+
+        With `rerank="late"`, hits of another mode are scored by their tokens as they are kept, and nothing is encoded.
+        """
         chosen = settings or SearchSettings()
         texts = [check_query(query) for query in queries]
         if not texts:
             return []
-        snapshot = self._snapshot
-        searcher = Searcher(snapshot, chosen)
-        needed = searcher.needs_vectors and snapshot.manifest.live_documents
-        vectors = self._encode_queries(snapshot.manifest, texts) if needed else None
-        wanted = check_k(k) if rerank is None else max(check_k(k), chosen.rerank_depth)
-        found = searcher.search(texts, vectors, wanted)
-        answers = [hits(snapshot, ranked, explain=chosen.explain) for ranked in found]
-        if rerank is not None:
-            scorers: Sequence[Scorer] = [rerank] * len(texts)
-            if reads_stored(rerank, snapshot):
-                vectors = vectors if vectors is not None else self._encode_queries(snapshot.manifest, texts)
-                scorers = over_stored(rerank, snapshot, vectors, found)
-            answers = [
-                rerank_hits(text, each, scorer, depth=chosen.rerank_depth)
-                for text, each, scorer in zip(texts, answers, scorers, strict=True)
-            ]
-        return [each[:k] for each in answers]
+        return Answering(self._snapshot, self._encoders, chosen, rerank).answers(texts, check_k(k))
 
     def nearest(
         self, vectors: NDArray[np.float32], k: int = 10, *, where: str | Filter | None = None, exact: bool = False
@@ -245,30 +207,28 @@ class Reading:
         """
         snapshot = self._snapshot
         if snapshot.dense is None or snapshot.dim is None or snapshot.manifest.encoder is None:
-            raise BadInput("This collection has no vectors: it was made with --encoder none. Use search with lexical.")
+            raise BadInput(f"{snapshot.manifest.without_vectors} Use search.")
         queries = given_vectors(vectors, snapshot.manifest.encoder, snapshot.dim)
         settings = _NEAREST if where is None and not exact else replace(_NEAREST, where=where, exact=exact)
-        legs = Searcher(snapshot, settings).dense_legs(Vectors(queries), check_k(k))
+        legs = Searcher(snapshot, settings).vector_legs(Vectors(queries), check_k(k))
         return [near(snapshot, leg.keys, leg.scores) for leg in legs]
 
     def snippet(self, hit: Hit, query: str, *, width: int | None = None) -> Snippet:
-        """The part of a hit's text that answers best, about `width` characters, with the matched words marked."""
-        return snippet(
-            hit.text, query, analyzer(str(self.manifest.settings["language"])), width=width or SNIPPET_CHARACTERS
-        )
+        """The part of a hit's text that answers best, about `width` characters, with what matched marked.
 
-    def _encode_queries(self, manifest: Manifest, texts: Sequence[str]) -> Vectors:
-        held = self._held_for(manifest)
-        facts, dim = manifest.encoder, manifest.dim
-        assert facts is not None and dim is not None
+        That are the query's words, or where the hit's `explain` names them, the tokens that the query's matched best.
+        """
+        width, tokens = width or SNIPPET_CHARACTERS, matched_spans(hit)
+        if tokens is not None:
+            return snippet_of(hit.text, tokens, width=width)
+        return snippet(hit.text, query, analyzer(str(self.manifest.settings["language"])), width=width)
 
-        def encode(missing: list[str]) -> Floats:
-            vectors = held.encoder.encode_queries(missing)
-            if not isinstance(vectors, Vectors):
-                raise Mismatch("The encoder gives one vector a token; this collection holds one a text.")
-            return stored(vectors, facts, dim)
 
-        return Vectors(held.remembered.of(texts, encode))
+def _described(encoder: EncoderFacts | None) -> dict[str, Any] | None:
+    if encoder is None:
+        return None
+    facts = {name: getattr(encoder, name) for name in ("spec", "fingerprint", "dim", "similarity")}
+    return {**encoder.describe, **facts}
 
 
 def check_ids(ids: Iterable[str]) -> list[str]:

@@ -25,6 +25,10 @@ class QueryVectors:
 
     def of(self, texts: Sequence[str], encode: Callable[[list[str]], Floats]) -> Floats:
         """The vectors [texts, dim] of all texts; `encode` is called once, for the distinct ones that are not known."""
+        return np.stack(self.each(texts, encode))
+
+    def each(self, texts: Sequence[str], encode: Callable[[list[str]], Sequence[Floats] | Floats]) -> list[Floats]:
+        """What `encode` gives for each text, of any shape; otherwise as `of`."""
         with self._lock:
             known = {text: self._held[text] for text in texts if text in self._held}
             for text in known:
@@ -34,9 +38,9 @@ class QueryVectors:
             rows = encode(missing)
             known |= zip(missing, rows, strict=True)
             self._keep(missing[-self._capacity :], rows[-self._capacity :])
-        return np.stack([known[text] for text in texts])
+        return [known[text] for text in texts]
 
-    def _keep(self, texts: Sequence[str], rows: Floats) -> None:
+    def _keep(self, texts: Sequence[str], rows: Sequence[Floats] | Floats) -> None:
         with self._lock:
             for text, row in zip(texts, rows, strict=True):
                 self._held[text] = row.copy()  # a view would keep the whole batch alive

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retr.index.searching import Ranked
 from retr.index.snapshot import Snapshot
-from retr.retrieval.embeddings import Floats, Vectors
+from retr.retrieval.embeddings import Floats, TokenVectors, Vectors
 from retr.retrieval.protocols import Scorer, VectorScorer
+
+if TYPE_CHECKING:
+    from retr.index.late.mixed import MixedIndex
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +37,28 @@ class OverStored:
     def score(self, query: str, texts: Sequence[str]) -> Floats:
         """One float32 a text; `texts` are those of the first hits, in order."""
         return self.scorer.score_vectors(self.query, self.vectors[: len(texts)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OverTokens:
+    """MaxSim of one query's tokens [tokens, dim] with those that the index holds of its hits, which are its `rows`."""
+
+    index: "MixedIndex"
+    query: Floats
+    rows: NDArray[np.int64]
+    comparable: bool = True
+    fingerprint: str = "stored tokens"
+
+    def score(self, query: str, texts: Sequence[str]) -> Floats:
+        """One float32 a text; `texts` are those of the first hits, in order."""
+        return self.index.scores(self.query, self.rows[: len(texts)])
+
+
+def over_tokens(snapshot: Snapshot, queries: TokenVectors, found: Sequence[Sequence[Ranked]]) -> list[OverTokens]:
+    """For each query the scorer of its own hits by their tokens."""
+    assert snapshot.late is not None
+    rows = [np.array([one.row for one in ranked], np.int64) for ranked in found]
+    return [OverTokens(snapshot.late, query, of_one) for query, of_one in zip(queries, rows, strict=True)]
 
 
 def reads_stored(scorer: Scorer, snapshot: Snapshot) -> TypeGuard[VectorScorer]:

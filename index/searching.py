@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.settings import SearchSettings
+from retr.index.loading import NO_TOKENS
+from retr.index.settings import Mode, SearchSettings
 from retr.index.snapshot import Snapshot
-from retr.retrieval.embeddings import Vectors
+from retr.index.writing.stored import part_of
+from retr.retrieval.embeddings import Embeddings, TokenVectors, Vectors
 from retr.retrieval.errors import BadInput
 from retr.retrieval.fusion import METHODS, Fused
+from retr.retrieval.protocols import Matches
 
 MAX_QUERY_CHARACTERS = 65_536
 
@@ -58,16 +61,9 @@ class Searcher:
         self.plans: list[dict[str, Any]] = []
         self._allowed = self._allowed_rows()
         self._keys = None if settings.group == "passage" or snapshot.one_each else snapshot.document_of
-        self._modes = [mode for mode in ("dense", "lexical") if settings.mode in (mode, "hybrid")]
-        if "dense" in self._modes and snapshot.dense is None:
-            if settings.mode == "dense":
-                raise BadInput("This collection has no vectors: it was made with --encoder none. Use --mode lexical.")
-            self._modes.remove("dense")
-
-    @property
-    def needs_vectors(self) -> bool:
-        """Whether queries must be encoded."""
-        return "dense" in self._modes
+        self.vectors = vectors_for(snapshot, settings.mode)
+        """The kind of vectors that queries must have: `dense` or `late`; None where words alone are searched."""
+        self._words = settings.mode in ("lexical", "hybrid")
 
     def _allowed_rows(self) -> NDArray[np.bool_] | None:
         if self._settings.where is None:
@@ -75,42 +71,53 @@ class Searcher:
         chosen = self._snapshot.documents_where(self._settings.where)
         return chosen if self._snapshot.one_each else chosen[self._snapshot.document_of]
 
-    def search(self, texts: Sequence[str], vectors: Vectors | None, k: int) -> list[list[Ranked]]:
-        """The k best passages of each query."""
-        depth = max(k, self._settings.depth) if len(self._modes) > 1 else k
-        dense = self.dense_legs(vectors, depth) if vectors is not None else [None] * len(texts)
+    def search(self, texts: Sequence[str], vectors: Embeddings | None, k: int) -> list[list[Ranked]]:
+        """The k best passages of each query. `vectors` are the queries', of the kind that `vectors` names."""
+        depth = max(k, self._settings.depth) if self._words and self.vectors is not None else k
+        nearest = self.vector_legs(vectors, depth) if vectors is not None else [None] * len(texts)
         found = []
-        for text, leg in zip(texts, dense, strict=True):
+        for text, leg in zip(texts, nearest, strict=True):
             legs = [leg] if leg is not None else []
-            if "lexical" in self._modes:
+            if self._words:
                 legs.append(self._lexical_leg(text, depth))
             found.append(self._rank(text, legs)[:k])
         return found
 
-    def dense_legs(self, vectors: Vectors, depth: int) -> list[Leg]:
+    def vector_legs(self, vectors: Embeddings, depth: int) -> list[Leg]:
         """The nearest passages of each query, at most `depth`, one a key."""
-        dense = self._snapshot.dense
-        assert dense is not None
-        wanted, exact = self._first_try(depth), self._settings.exact
-        if self._settings.explain:
-            matches, self.plans = dense.search_explained(vectors, wanted, self._allowed, exact=exact)
-        else:
-            matches = dense.search(vectors, wanted, self._allowed, exact=exact)
+        name = "late" if isinstance(vectors, TokenVectors) else "dense"
+        wanted, total = self._first_try(depth), self._snapshot.manifest.next_row
+        matches = self._matches(vectors, wanted, explain=self._settings.explain)
         legs = []
         for number in range(len(vectors)):
             rows, scores = matches.rows[number], matches.scores[number]
             width = wanted
             while True:
                 found = rows >= 0
-                leg = self._leg("dense", rows[found], scores[found])
-                if len(leg.rows) >= depth or not found.all() or width >= len(dense):
+                leg = self._leg(name, rows[found], scores[found])
+                if len(leg.rows) >= depth or not found.all() or width >= total:
                     break
                 width *= 4
-                one = Vectors(vectors.values[number : number + 1])
-                again = dense.search(one, width, self._allowed, exact=exact)
+                again = self._matches(_one_of(vectors, number), width)
                 rows, scores = again.rows[0], again.scores[0]
             legs.append(_cut(leg, depth))
         return legs
+
+    def _matches(self, vectors: Embeddings, wanted: int, *, explain: bool = False) -> Matches:
+        """The nearest rows of each query; with `explain`, how they were searched for is noted."""
+        snapshot, exact, allowed = self._snapshot, self._settings.exact, self._allowed
+        if isinstance(vectors, TokenVectors):
+            assert snapshot.late is not None
+            effort = self._settings.effort
+            matches, plans = snapshot.late.search_explained(vectors, wanted, allowed, exact=exact, effort=effort)
+        else:
+            assert snapshot.dense is not None
+            if not explain:
+                return snapshot.dense.search(vectors, wanted, allowed, exact=exact)
+            matches, plans = snapshot.dense.search_explained(vectors, wanted, allowed, exact=exact)
+        if explain:
+            self.plans = plans
+        return matches
 
     def _lexical_leg(self, text: str, depth: int) -> Leg:
         if self._snapshot.lexical is None:
@@ -151,8 +158,8 @@ class Searcher:
         return [self._from_fused(text, fused, legs) for fused in self._fuse(legs)]
 
     def _fuse(self, legs: list[Leg]) -> list[Fused]:
-        weights = dict(zip(("dense", "lexical"), self._settings.weights, strict=True))
-        weights = {leg.name: weights[leg.name] for leg in legs}
+        nearest, words = self._settings.weights
+        weights = {leg.name: words if leg.name == "lexical" else nearest for leg in legs}
         runs = {
             leg.name: [(int(key), float(score)) for key, score in zip(leg.keys, leg.scores, strict=True)]
             for leg in legs
@@ -178,9 +185,27 @@ class Searcher:
         if "lexical" in parts and self._snapshot.lexical is not None:
             parts["lexical"]["terms"] = self._snapshot.lexical.explain(text, row)
             parts["lexical"]["plan"] = self._snapshot.lexical.plan(self._lexical_allowed)
-        if "dense" in parts:
-            parts["dense"]["plan"] = self.plans
+        if self.vectors in parts:
+            parts[self.vectors]["plan"] = self.plans
         return {"mode": self._settings.mode, **parts}
+
+
+def vectors_for(snapshot: Snapshot, mode: Mode) -> Literal["dense", "late"] | None:
+    """The kind of vectors that a mode compares; None for words alone. BadInput where the collection has them not."""
+    manifest = snapshot.manifest
+    if mode == "dense" and manifest.encoder is None:
+        raise BadInput(f"{manifest.without_vectors} Use --mode {'lexical' if manifest.late is None else 'late'}.")
+    if mode == "late" and manifest.late is None:
+        raise BadInput(NO_TOKENS)
+    if mode == "dense" or (mode == "hybrid" and manifest.encoder is not None):
+        return "dense"
+    return "late" if mode == "late" or (mode == "hybrid" and manifest.late is not None) else None
+
+
+def _one_of(vectors: Embeddings, number: int) -> Embeddings:
+    if isinstance(vectors, TokenVectors):
+        return part_of(vectors, number, number + 1)
+    return Vectors(vectors.values[number : number + 1])
 
 
 def _part(rank: int, score: float) -> dict[str, Any]:

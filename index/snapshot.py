@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from retr.index.lexical.postings import LexicalIndex
 from retr.retrieval.errors import Damaged
 from retr.retrieval.filters import Filter, parse
 from retr.retrieval.records import Document
+
+if TYPE_CHECKING:
+    from retr.index.late.mixed import MixedIndex
 
 _TRIES = 20
 _KEPT_FILTERS = 32
@@ -106,6 +110,15 @@ class Snapshot:
             return None
         parts = [segment.dense for segment in self.segments if segment.dense is not None]
         return DenseIndex(self.dim, parts, self._device)
+
+    @cached_property
+    def late(self) -> "MixedIndex | None":
+        """The token vectors of all rows; None in a collection without a late encoder."""
+        from retr.index.late.mixed import MixedIndex
+
+        if self.manifest.late is None:
+            return None
+        return MixedIndex([segment.late for segment in self.segments if segment.late is not None])
 
     def documents_where(self, where: str | Filter | None) -> NDArray[np.bool_]:
         """The living documents, by number, for which the filter holds."""

@@ -57,6 +57,20 @@ class TokenAware(Protocol):
 
 
 @runtime_checkable
+class TokenSpans(Protocol):
+    """An encoder of tokens that says where in a text each vector's token stands."""
+
+    def spans(
+        self, texts: Sequence[str], task: Literal["query", "document"] = "document"
+    ) -> list[list[tuple[str, tuple[int, int]]]]:
+        """For each text each vector's token and its (start, end) in code points; (0, 0) for one that stands nowhere.
+
+        BadInput where a vector stands for several tokens.
+        """
+        ...
+
+
+@runtime_checkable
 class Scorer(Protocol):
     """A query and all its candidates to scores, in the order given. It does not sort."""
 

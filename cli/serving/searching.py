@@ -8,7 +8,7 @@ from fastapi import Request
 from pydantic import Field
 from starlette.responses import Response
 
-from retr.cli.search import hit_json
+from retr.cli.hits import hit_json
 from retr.cli.serving.parsing import Asked, Text, Told, reply, router, service_of
 from retr.cli.serving.service import Found, Service
 from retr.index.searching import MAX_QUERY_CHARACTERS

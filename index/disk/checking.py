@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from retr.index.disk.leases import held
+from retr.index.disk.manifest import EncoderFacts
 from retr.index.disk.pins import pin_problems
 from retr.index.disk.verify import problems
 from retr.index.snapshot import Snapshot
-from retr.index.writing.creation import GOLDEN_TEXT, given
+from retr.index.writing.creation import GOLDEN_TEXT, given, golden_of
 from retr.retrieval.embeddings import Vectors
 from retr.retrieval.errors import RetrError
 from retr.retrieval.protocols import Encoder
@@ -24,6 +25,12 @@ UNIT_TOLERANCE = 1e-2
 """Vectors kept in int8 differ this much from length 1."""
 
 SAMPLED_ROWS = 256
+
+SAMPLED_QUERIES, SCORED_TOKENS = 50, 20_000_000
+"""Queries that token vectors are checked with; fewer where together they would be scored with more tokens than this."""
+
+LEAST_RECALL = 0.9
+"""What a search of token vectors finds at least of what scoring all of them does, or it is a problem."""
 
 
 @dataclass(slots=True)
@@ -55,8 +62,10 @@ def check_folder(folder: Path, *, load: Callable[[str], Encoder] | None) -> Find
         return found
     _check_documents(snapshot, found)
     _check_vectors(snapshot, found)
-    if load is not None and manifest.encoder is not None and given(manifest.encoder) is None:
-        _check_golden(snapshot, found, load)
+    _check_tokens(snapshot, found)
+    for facts in manifest.encoders:
+        if load is not None and given(facts) is None:
+            _check_golden(facts, found, load)
     return found
 
 
@@ -102,6 +111,27 @@ def _check_vectors(snapshot: Snapshot, found: Findings) -> None:
     )
 
 
+def _check_tokens(snapshot: Snapshot, found: Findings) -> None:
+    """Token vectors are coded and searched in steps: a sample says how much of what is kept the search finds."""
+    from retr.index.late.verifying import own_queries, verify
+
+    try:
+        index = snapshot.late
+    except RetrError as error:
+        found.problems.append(str(error))
+        return
+    if index is None or not len(index):
+        return
+    queries = max(5, min(SAMPLED_QUERIES, SCORED_TOKENS // max(index.token_count, 1)))
+    told = verify(index, queries=own_queries(index, queries))
+    found.say(
+        told.recall >= LEAST_RECALL,
+        f"{index.token_count} token vectors; the search finds {told.recall:.3f} of the {told.k} best by all of them",
+        f"The search finds {told.recall:.3f} of the {told.k} best passages by all token vectors, of {told.queries} "
+        "queries; it searches more with --candidates N, and all with --exact.",
+    )
+
+
 def _lost(snapshot: Snapshot) -> int:
     """Of a sample of living rows spread over the collection, how many their own vector does not find.
 
@@ -121,17 +151,14 @@ def _lost(snapshot: Snapshot) -> int:
     return missed if missed > (1 - recall + 0.05) * len(rows) else 0
 
 
-def _check_golden(snapshot: Snapshot, found: Findings, load: Callable[[str], Encoder]) -> None:
-    facts = snapshot.manifest.encoder
-    assert facts is not None
+def _check_golden(facts: EncoderFacts, found: Findings, load: Callable[[str], Encoder]) -> None:
     try:
         encoder = load(facts.spec)
         vectors = encoder.encode_documents([GOLDEN_TEXT])
     except RetrError as error:
         found.problems.append(f"The encoder {facts.spec} cannot be loaded: {error}")
         return
-    assert isinstance(vectors, Vectors)
-    golden, today = np.array(facts.golden, np.float32), vectors.values[0]
+    golden, today = np.array(facts.golden, np.float32), golden_of(vectors)
     distance = 1 - float(golden @ today) / float(np.linalg.norm(golden) * np.linalg.norm(today) or 1)
     same = encoder.fingerprint == facts.fingerprint
     found.say(

@@ -5,6 +5,7 @@ which stay as they are until they are merged. A folder of every older format is 
 
 1   keys were rows; vectors were plain float32; segments were never merged
 2   keys that outlive merging, approximate indexes, storage of vectors by choice
+3   token vectors for late interaction, alone or beside vectors
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 
 from retr.retrieval.errors import Mismatch
 
-FORMAT = 2
+FORMAT = 3
 
 
 def _from_1(table: dict[str, Any]) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def _from_1(table: dict[str, Any]) -> dict[str, Any]:
     return {**table, "segments": segments, "next_key": rows, "next_name": table["generation"] + 1}
 
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: dict}
 """A format to what makes its manifest one of the next format."""
 
 

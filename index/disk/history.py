@@ -104,7 +104,7 @@ def _before(folder: Path, live: Manifest) -> int:
 
 def _tidied(one: Manifest, newer: Manifest) -> bool:
     """Whether the newer generation has merged segments or new postings, and nothing else: no new keys, none gone."""
-    if (one.live_documents, one.next_key, one.encoder) != (newer.live_documents, newer.next_key, newer.encoder):
+    if (one.live_documents, one.next_key, one.encoders) != (newer.live_documents, newer.next_key, newer.encoders):
         return False
     merged = one.next_name != newer.next_name
     dead = [[facts.sha256 for facts in each.deletes.values()] for each in (one, newer)]

@@ -11,6 +11,7 @@ from typing import Any
 from retr.index.dense.settings import DenseSettings
 from retr.index.disk.formats import FORMAT, to_current
 from retr.index.disk.fsio import Disk, FileFacts
+from retr.index.late.settings import LateSettings
 from retr.retrieval.errors import BadInput, Damaged, NotFound
 
 CURRENT = "CURRENT"
@@ -24,7 +25,7 @@ class Segment:
 
     A row is a place in one generation and moves when segments are merged; a passage's key is its own for ever and
     rises with the row. `first_key` is given where the keys have no gap; else they stand in a file. `dense` says how the
-    vectors are stored and indexed; empty is plain float32.
+    vectors are stored and indexed, empty is plain float32; `late` how token vectors are, empty where there are none.
     """
 
     name: str
@@ -35,11 +36,15 @@ class Segment:
     files: Mapping[str, FileFacts]
     dense: Mapping[str, Any] = field(default_factory=dict)
     first_key: int | None = None
+    late: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderFacts:
-    """The encoder an index was made with. `golden` is one text's vector, to prove that it still encodes the same."""
+    """An encoder that an index was made with. `golden` is one text's vector, to prove that it still encodes the same.
+
+    Of a late encoder, `dim` is a token vector's, and `golden` the mean of the text's token vectors.
+    """
 
     spec: str
     fingerprint: str
@@ -51,7 +56,10 @@ class EncoderFacts:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One generation. Immutable; a commit writes the next."""
+    """One generation. Immutable; a commit writes the next.
+
+    `encoder` gives one vector a passage and `late` one a token; a collection may have either, both or none.
+    """
 
     generation: int
     encoder: EncoderFacts | None
@@ -66,6 +74,7 @@ class Manifest:
     next_key: int = 0
     next_name: int = 1
     written_by: str = ""
+    late: EncoderFacts | None = None
 
     @property
     def name(self) -> str:
@@ -76,6 +85,22 @@ class Manifest:
     def dense(self) -> DenseSettings:
         """How new segments store and index their vectors."""
         return DenseSettings(**self.settings.get("dense", {}))
+
+    @property
+    def late_settings(self) -> LateSettings:
+        """How token vectors are coded."""
+        return LateSettings(**self.settings.get("late", {}))
+
+    @property
+    def encoders(self) -> tuple[EncoderFacts, ...]:
+        """All encoders it was made with; the first gives the vectors that are searched unless asked otherwise."""
+        return tuple(facts for facts in (self.encoder, self.late) if facts is not None)
+
+    @property
+    def without_vectors(self) -> str:
+        """Why there are no vectors of whole passages, where there are none."""
+        why = "it was made with --encoder none" if self.late is None else f"{self.late.spec} gives those of tokens"
+        return f"This collection has no vectors of passages: {why}."
 
     @property
     def dim(self) -> int | None:
@@ -172,16 +197,21 @@ def read_manifest(folder: Path, name: str, *, sha256: str | None = None) -> Mani
 
 def _from_json(table: dict[str, Any], path: Path) -> Manifest:
     table = to_current(table, path)
-    encoder = table.pop("encoder")
+    encoder, late = table.pop("encoder"), table.pop("late", None)
     segments = [Segment(**{**one, "files": _facts(one["files"])}) for one in table.pop("segments")]
     for folder in (*(f"segments/{segment.name}" for segment in segments), table["lexical_folder"] or "lexical/0"):
         if not _FOLDER.fullmatch(folder):
             raise ValueError(f"the folder name {folder!r} is not one that retr gives")
     return Manifest(
         **{**table, "lexical": _facts(table["lexical"]), "deletes": _facts(table["deletes"])},
-        encoder=EncoderFacts(**{**encoder, "golden": tuple(encoder["golden"])}) if encoder else None,
+        encoder=_encoder(encoder),
+        late=_encoder(late),
         segments=tuple(segments),
     )
+
+
+def _encoder(table: Mapping[str, Any] | None) -> EncoderFacts | None:
+    return EncoderFacts(**{**table, "golden": tuple(table["golden"])}) if table else None
 
 
 def _facts(table: Mapping[str, Mapping[str, Any]]) -> dict[str, FileFacts]:

@@ -4,21 +4,21 @@ documents.parquet   one row a document: id, title, text, metadata, source, hashe
 passages.npy        one record a passage: its document, counted in the segment; ordinal, start and end in the text
 keys.npy            one key a passage; only where merging has left gaps, otherwise they count on from the first
 dense.npy, …        one vector a passage, as `retr.index.dense` stores it; absent without an encoder
+late/               vectors of each passage's tokens, as `retr.index.late` codes them; absent without a late encoder
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.dense.parts import DensePart, write_part
-from retr.index.dense.settings import DenseSettings
+from retr.index.dense.parts import DensePart
 from retr.index.disk.fsio import Disk, facts_of
 from retr.index.disk.manifest import Segment
 from retr.index.disk.rowgroups import RowGroups
@@ -26,11 +26,19 @@ from retr.index.filters.filtering import DocumentFilter
 from retr.retrieval.errors import Damaged
 from retr.retrieval.records import Document
 
-DOCUMENTS, PASSAGES, KEYS = "documents.parquet", "passages.npy", "keys.npy"
+if TYPE_CHECKING:
+    from retr.index.late.codec import Codec
+    from retr.index.late.part import LatePart
+
+DOCUMENTS, PASSAGES, KEYS, LATE = "documents.parquet", "passages.npy", "keys.npy", "late"
 PASSAGE = np.dtype([("document", "<i8"), ("ordinal", "<i4"), ("start", "<i8"), ("end", "<i8")])
 _GROUP_DOCUMENTS = 512
 _GROUP_BYTES = 4 << 20
 CONTENT = ["id", "title", "text", "metadata", "source"]
+
+
+WriteVectors = Callable[[Disk, Path], tuple[list[str], dict[str, Any]]]
+"""Writes one kind of vectors into an existing folder, syncing nothing; gives the files' names and what they hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +91,9 @@ class SegmentWriter:
         self,
         passages: NDArray[Any],
         keys: NDArray[np.int64],
-        blocks: Iterable[NDArray[np.float32]] | None,
         *,
-        dim: int | None,
-        settings: DenseSettings,
+        dense: WriteVectors | None = None,
+        late: WriteVectors | None = None,
     ) -> Segment:
         """The rest of the files, synced; gives the segment, not yet placed among others."""
         self._write_group()
@@ -97,13 +104,11 @@ class SegmentWriter:
             self._save(KEYS, keys)
             self._names.append(KEYS)
             first_key = -1
-        dense: dict[str, Any] = {}
-        if blocks is not None and dim is not None:
-            names, dense = write_part(self._disk, self._path, blocks, dim, settings)
-            self._names += names
+        of_passages, of_tokens = self._vectors(dense), self._vectors(late, f"{LATE}/")
         for name in self._names:
             self._disk.sync_file(self._path / name)
-        self._disk.sync_folder(self._path)
+        for folder in sorted({(self._path / name).parent for name in self._names}, reverse=True):
+            self._disk.sync_folder(folder)
         self._disk.sync_folder(self._path.parent)
         self._disk.sync_folder(self._folder)
         return Segment(
@@ -113,9 +118,19 @@ class SegmentWriter:
             first_row=0,
             rows=len(passages),
             files={name: facts_of(self._path / name) for name in self._names},
-            dense=dense,
+            dense=of_passages,
             first_key=None if first_key < 0 else first_key,
+            late=of_tokens,
         )
+
+    def _vectors(self, write: WriteVectors | None, below: str = "") -> dict[str, Any]:
+        if write is None:
+            return {}
+        if below:
+            self._disk.make_folder(self._path / below)
+        names, facts = write(self._disk, self._path / below)
+        self._names += [f"{below}{name}" for name in names]
+        return facts
 
     def _save(self, name: str, values: NDArray[Any]) -> None:
         with (self._path / name).open("wb") as file:
@@ -176,6 +191,13 @@ def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         yield group
 
 
+def known_codecs(folder: Path, segments: Iterable[Segment]) -> Iterator["Codec"]:
+    """The codecs of those segments that hold token vectors, read one by one."""
+    from retr.index.late.codec import Codec
+
+    return (Codec.open(folder / "segments" / segment.name / LATE) for segment in segments if segment.late)
+
+
 class OpenSegment:
     """A segment's files, opened for reading."""
 
@@ -204,6 +226,19 @@ class OpenSegment:
         again = copy(self)
         again.facts = facts
         return again
+
+    @cached_property
+    def late(self) -> "LatePart | None":
+        """The passages' token vectors, mapped when they are first asked for; None without a late encoder."""
+        from retr.index.late.kernels.native import chosen_kernels
+        from retr.index.late.segment import open_segment
+
+        if not self.facts.late:
+            return None
+        part = open_segment(self.path / LATE, self.facts.late, chosen_kernels())
+        if len(part) != self.facts.rows:
+            raise Damaged(f"{str(self.path / LATE)!r} holds tokens of {len(part)} passages, not {self.facts.rows}.")
+        return part
 
     @cached_property
     def filter(self) -> DocumentFilter:

@@ -17,6 +17,7 @@ from retr.index.disk.manifest import generations_in, manifest_name, read_manifes
 from retr.index.disk.segments import CONTENT, OpenSegment, document_schema
 from retr.index.erasing.needles import LONGEST, Bytes, Needles, joined, searchable
 from retr.index.erasing.remnants import lexical_folders, terms_in, unused_terms
+from retr.index.erasing.tokens import TokenPiece, token_pieces
 from retr.index.lexical.postings import analyzer
 from retr.index.snapshot import Snapshot
 from retr.retrieval.embeddings import Floats
@@ -98,14 +99,19 @@ def probes_of(snapshot: Snapshot, settings: ProbeSettings | None = None) -> Prob
     rows = list(_rows(sample))
     strings = _not_living(snapshot, [probe for one in rows for probe in _pieces(one, chosen)])
     vectors = _foreign_vectors(snapshot, list(_vectors(sample, chosen)))
+    tokens = token_pieces(snapshot, [(one.segment, one.segment.rows_of(one.number)[0], one.id) for one in sample])
     del leases
     return Probes(
         documents=len(gone),
         sampled=len(sample),
         gone=frozenset(id for id, _ in gone) - {id for id, _ in living},
-        strings=(*_thinned(strings, chosen.pieces), *vectors),
+        strings=(*_thinned(strings, chosen.pieces), *vectors, *map(_probe_of, tokens)),
         terms=tuple(_words(snapshot, rows, chosen)),
     )
+
+
+def _probe_of(piece: TokenPiece) -> Probe:
+    return Probe("token" if piece.own else "token as another codec", piece.id, piece.data)
 
 
 def _kept_segments(snapshot: Snapshot) -> tuple[list[OpenSegment], list[Lease]]:

@@ -94,6 +94,17 @@ def _dead_rows(folder: Path, live: Manifest) -> Iterator[str]:
                 f"{live.live_passages} live."
             )
     yield from _graphs(snapshot)
+    yield from _tokens(snapshot)
+
+
+def _tokens(snapshot: Snapshot) -> Iterator[str]:
+    """Files of token vectors hold those of as many passages as there are rows, and no more."""
+    for segment in snapshot.segments:
+        try:
+            if segment.late is None and snapshot.manifest.late is not None:
+                yield f"The segment {segment.facts.name} has no token vectors."
+        except RetrError as error:
+            yield str(error)
 
 
 def _graphs(snapshot: Snapshot) -> Iterator[str]:

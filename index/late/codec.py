@@ -36,6 +36,14 @@ _BLOCK = 8_192
 Codes = NDArray[np.uint16]
 
 
+def check_dim(dim: int) -> None:
+    """BadInput for token vectors of a length that no codec takes."""
+    if not 4 <= dim <= MOST_NUMBERS or dim % 4:
+        raise BadInput(
+            f"Token vectors need a dim that 4 divides, up to {MOST_NUMBERS}; got {dim}. Project them to one."
+        )
+
+
 @dataclass(frozen=True, slots=False, eq=False)  # slots would leave no room for what is cached
 class Codec:
     """Bytes of centroids [centroids, dim] (none: tokens of 8 bits that are only scanned), levels [16], and scales."""
@@ -49,10 +57,7 @@ class Codec:
 
     def __post_init__(self) -> None:
         count, dim = self.centroids.shape
-        if not 4 <= dim <= MOST_NUMBERS or dim % 4:
-            raise BadInput(
-                f"Token vectors need a dim that 4 divides, up to {MOST_NUMBERS}; got {dim}. Project them to one."
-            )
+        check_dim(dim)
         fits = self.bits in get_args(Bits) and (0 if self.bits == 8 else 1) <= count <= MOST_CENTROIDS
         whole = type(self.gain) is type(self.zero) is int and 1 <= self.gain <= MOST_GAIN and 0 <= self.zero <= 255
         if not (fits and whole and self.levels.shape == (LEVELS,) and np.isfinite(self.unit) and self.unit >= 0):

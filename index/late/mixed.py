@@ -43,6 +43,18 @@ class MixedIndex:
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def dim(self) -> int:
+        """Numbers in a token's vector. BadInput where there is none."""
+        if not self._indexes:
+            raise BadInput("The index is empty; there are no vectors to give.")
+        return self._indexes[0].dim
+
+    @property
+    def token_count(self) -> int:
+        """Tokens of all documents."""
+        return sum(index.token_count for index in self._indexes)
+
     def search(
         self,
         queries: Embeddings,
@@ -68,14 +80,14 @@ class MixedIndex:
         if allowed is not None and len(allowed) != len(self):
             raise Mismatch(f"The filter covers {len(allowed)} documents; the index has {len(self)}.")
         scores, rows = [np.empty((len(queries), 0), np.float32)], [np.empty((len(queries), 0), np.int64)]
-        plans = []
+        plans: list[dict[str, Any]] = []
         for index, own in zip(self._indexes, self._rows, strict=True):
             here = None if allowed is None else allowed[own]
             matches, plan = index.search_explained(queries, k, here, exact=exact, effort=effort)
             found = matches.rows >= 0
             scores.append(matches.scores)
             rows.append(np.where(found, own[np.where(found, matches.rows, 0)] if len(own) else -1, -1))
-            plans.append(plan)
+            plans.append({"part": len(plans), **plan})
         whole = padded(np.concatenate(scores, axis=1), np.concatenate(rows, axis=1), k)
         return Matches(whole.scores[:, :k], whole.rows[:, :k]), plans
 
@@ -95,13 +107,11 @@ class MixedIndex:
 
     def vectors(self, rows: Rows) -> TokenVectors:
         """Some documents' tokens as they are kept, decoded, in the order given."""
-        if not self._indexes:
-            raise BadInput("The index is empty; there are no vectors to give.")
-        found: list[Floats] = [np.empty((0, self._indexes[0].dim), np.float32)] * len(rows)
+        found: list[Floats] = [np.empty((0, self.dim), np.float32)] * len(rows)
         for number, here, own in self._owners(rows):
             for place, tokens in zip(here.tolist(), self._indexes[number].vectors(own), strict=True):
                 found[place] = tokens
-        values = np.concatenate([np.empty((0, self._indexes[0].dim), np.float32), *found])
+        values = np.concatenate([np.empty((0, self.dim), np.float32), *found])
         return TokenVectors(values, np.cumsum([0, *(len(one) for one in found)]).astype(np.int64))
 
     def _owners(self, rows: Rows) -> list[tuple[int, Rows, Rows]]:

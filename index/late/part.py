@@ -23,13 +23,19 @@ _AT_ONCE = 1 << 15
 
 
 def write_part(
-    disk: Disk, folder: Path, blocks: Iterable[TokenVectors], codec: Codec, *, lists_from: int = LISTED
+    disk: Disk,
+    folder: Path,
+    blocks: Iterable[TokenVectors],
+    codec: Codec,
+    *,
+    lists_from: int = LISTED,
+    unit: bool = True,
 ) -> tuple[list[str], dict[str, Any]]:
     """Write documents' tokens into an existing folder as they come; gives the files' names and what they hold.
 
-    Lists are made for `lists_from` tokens and more. Nothing is synced. Errors as `write_tokens` has them.
+    Lists are made for `lists_from` tokens and more. Nothing is synced. `unit` and errors as `write_tokens` has them.
     """
-    return finish_part(disk, folder, codec, write_tokens(disk, folder, blocks, codec), lists_from)
+    return finish_part(disk, folder, codec, write_tokens(disk, folder, blocks, codec, unit=unit), lists_from)
 
 
 def finish_part(

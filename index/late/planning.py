@@ -32,7 +32,7 @@ class Plan:
 
     def explain(self) -> dict[str, Any]:
         """For `--explain`."""
-        return {"plan": self.name, "documents": self.documents, "allowed": self.matching, "why": self.why}
+        return {"plan": self.name, "rows": self.documents, "allowed": self.matching, "why": self.why}
 
     @property
     def name(self) -> str:

@@ -21,7 +21,7 @@ from retr.index.late.merging import merge_parts, pieces
 from retr.index.late.part import LatePart, write_part
 from retr.index.late.settings import LateSettings
 from retr.index.late.training import SCANNED, Sample, raw_codec, train_codec
-from retr.retrieval.embeddings import TokenVectors
+from retr.retrieval.embeddings import Floats, TokenVectors
 from retr.retrieval.errors import BadInput
 
 Kept = Sequence[tuple[LatePart, NDArray[np.bool_]]]
@@ -34,26 +34,33 @@ def write_segment(
     settings: LateSettings,
     known: Iterable[Codec] = (),
     *,
-    few: int = SCANNED,
+    few: int | None = None,
 ) -> tuple[list[str], dict[str, Any]]:
     """Write documents' tokens and their codec into an existing folder; gives the files' names and what they hold.
 
-    `known` are the codecs of the other segments. Up to `few` tokens are kept in 8 bits. Nothing is synced.
+    `known` are the codecs of the other segments. Up to `few` tokens (300,000) are kept in 8 bits. Nothing is
+    synced. Tokens need not be of length 1, as some may have been coded before: whoever takes them in checks that.
     """
     tokens = sum(len(block.values) for block in blocks)
     if not tokens:
         raise BadInput("There are no token vectors to write. Leave the segment's tokens out.")
-    if tokens <= few:
+    if tokens <= (SCANNED if few is None else few):
         largest = max(float(np.abs(block.values).max(initial=0)) for block in blocks)
         codec = raw_codec(blocks[0].dim, largest, known)
     else:
         codec = _shared(known, settings) or train_codec(_sampled(blocks, settings), tokens, settings)
-    names, facts = write_part(disk, folder, blocks, codec)
+    names, facts = write_part(disk, folder, blocks, codec, unit=False)
     return [*names, *codec.save(disk, folder)], facts
 
 
 def merge_segments(
-    disk: Disk, folder: Path, sources: Kept, settings: LateSettings, known: Iterable[Codec] = (), *, few: int = SCANNED
+    disk: Disk,
+    folder: Path,
+    sources: Kept,
+    settings: LateSettings,
+    known: Iterable[Codec] = (),
+    *,
+    few: int | None = None,
 ) -> tuple[list[str], dict[str, Any]]:
     """Write the documents of some segments that are to be kept, a mask each, in order; otherwise as `write_segment`."""
     tokens = sum(int(np.diff(part.tokens.offsets)[keep].sum()) for part, keep in sources)
@@ -61,7 +68,7 @@ def merge_segments(
     if not codecs:
         raise BadInput("Nothing of these segments is to be kept. Leave the merged one out.")
     coded = [codec for codec in codecs if codec.coded]
-    if tokens <= few and not coded:
+    if tokens <= (SCANNED if few is None else few) and not coded:
         codec = max(codecs, key=lambda one: one.unit)
     else:
         codec = _shared([*coded, *known], settings) or _trained(sources, tokens, settings)
@@ -82,7 +89,7 @@ def _shared(known: Iterable[Codec], settings: LateSettings) -> Codec | None:
 def _sampled(blocks: Iterable[TokenVectors], settings: LateSettings) -> NDArray[np.float32]:
     sample = Sample(settings.sample_tokens, settings.seed)
     for block in blocks:
-        sample.take(block.values)
+        sample.take(_unit(block.values))
     return sample.values
 
 
@@ -91,5 +98,11 @@ def _trained(sources: Kept, tokens: int, settings: LateSettings) -> Codec:
     sample = Sample(settings.sample_tokens, settings.seed)
     for part, keep in sources:
         for _, places in pieces(part.tokens, np.flatnonzero(keep)):
-            sample.take(part.codec.decode(part.tokens, places))
+            sample.take(_unit(part.codec.decode(part.tokens, places)))
     return train_codec(sample.values, tokens, settings)
+
+
+def _unit(values: Floats) -> Floats:
+    """Tokens at length 1, from which coding has moved them a little."""
+    lengths = np.sqrt(np.einsum("td,td->t", values, values))
+    return np.asarray(values / np.maximum(lengths, 1e-12)[:, None])

@@ -23,10 +23,13 @@ from retr.retrieval.errors import BadInput, Damaged, Mismatch
 CODES, RESIDUALS, OFFSETS = "codes.npy", "residuals.npy", "offsets.npy"
 
 
-def write_tokens(disk: Disk, folder: Path, blocks: Iterable[TokenVectors], codec: Codec) -> tuple[int, int]:
+def write_tokens(
+    disk: Disk, folder: Path, blocks: Iterable[TokenVectors], codec: Codec, *, unit: bool = True
+) -> tuple[int, int]:
     """Code blocks of documents into an existing folder; gives how many documents and tokens. Syncs nothing.
 
-    BadInput where a document has no token, or a token's vector is not of length 1; Mismatch for another dim.
+    BadInput where a document has no token, or with `unit` a token's vector is not of length 1; Mismatch for another
+    dim.
     """
     with ExitStack() as files:
         codes = files.enter_context(GrowingArray(disk, folder / CODES, "<u2", ())) if codec.coded else None
@@ -34,7 +37,7 @@ def write_tokens(disk: Disk, folder: Path, blocks: Iterable[TokenVectors], codec
         offsets = files.enter_context(GrowingArray(disk, folder / OFFSETS, "<i8", ()))
         offsets.append(np.zeros(1, np.int64))
         for block in blocks:
-            check_block(block, codec.dim, offsets.rows - 1)
+            check_block(block, codec.dim, offsets.rows - 1, unit=unit)
             offsets.append(block.offsets[1:] + residuals.rows)
             found, packed = codec.encode(block.values)
             residuals.append(packed)
@@ -43,7 +46,7 @@ def write_tokens(disk: Disk, folder: Path, blocks: Iterable[TokenVectors], codec
         return offsets.rows - 1, residuals.rows
 
 
-def check_block(block: TokenVectors, dim: int, before: int) -> None:
+def check_block(block: TokenVectors, dim: int, before: int, *, unit: bool = True) -> None:
     """Refuse what cannot be searched: a document without tokens, tokens of another dim or of another length than 1."""
     if block.dim != dim:
         raise Mismatch(
@@ -52,7 +55,8 @@ def check_block(block: TokenVectors, dim: int, before: int) -> None:
     empty = np.flatnonzero(np.diff(block.offsets) == 0)
     if len(empty):
         raise BadInput(f"Document {before + int(empty[0])} has no token vectors. Leave it out, or give it a text.")
-    check_unit(block.values)
+    if unit:
+        check_unit(block.values)
 
 
 def open_tokens(folder: Path, documents: int, tokens: int, codec: Codec) -> Tokens:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from retr.index.late.index import LateIndex
 from retr.index.late.kernels.native import chosen_kernels
+from retr.index.late.mixed import MixedIndex
 from retr.index.late.settings import Effort
 from retr.retrieval.embeddings import TokenVectors
 from retr.retrieval.errors import BadInput, Mismatch
@@ -51,7 +52,7 @@ class Verified:
 
 
 def verify(
-    index: LateIndex,
+    index: LateIndex | MixedIndex,
     documents: Iterable[TokenVectors] | None = None,
     *,
     queries: TokenVectors | None = None,
@@ -66,16 +67,17 @@ def verify(
     k = min(k, len(index))
     if not k or not len(asked):
         raise BadInput("There is nothing to compare: the index or the queries are empty.")
-    found, plan = index.search_explained(asked, k, effort=effort)
+    found, plans = index.search_explained(asked, k, effort=effort)
+    named = "; ".join(plan["plan"] for plan in (plans if isinstance(plans, list) else [plans]))
     kept = index.search(asked, k, effort=Effort(candidates=_ALL))
     scanning = _share(found.rows, kept.rows)
     if documents is None:
-        return Verified(k, len(asked), scanning, None, scanning, plan["plan"])
+        return Verified(k, len(asked), scanning, None, scanning, named)
     best = exact_best(asked, documents, k, len(index))
-    return Verified(k, len(asked), _share(found.rows, best), _share(kept.rows, best), scanning, plan["plan"])
+    return Verified(k, len(asked), _share(found.rows, best), _share(kept.rows, best), scanning, named)
 
 
-def own_queries(index: LateIndex, count: int = 100, *, seed: int = 0) -> TokenVectors:
+def own_queries(index: LateIndex | MixedIndex, count: int = 100, *, seed: int = 0) -> TokenVectors:
     """Queries made of some documents' own tokens, moved a little: 32 of each, seeded."""
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(len(index), min(count, len(index)), replace=False))

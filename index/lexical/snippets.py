@@ -54,7 +54,11 @@ def _words(text: str) -> list[tuple[int, int]]:
 
 def snippet(text: str, query: str, analyzer: Any, *, width: int = SNIPPET_CHARACTERS) -> Snippet:
     """The window of about `width` characters with the most different query terms; the start of the text if none."""
-    found = matched_words(text, query, analyzer)
+    return snippet_of(text, matched_words(text, query, analyzer), width=width)
+
+
+def snippet_of(text: str, found: list[tuple[int, int, str]], *, width: int = SNIPPET_CHARACTERS) -> Snippet:
+    """The window of about `width` characters with the most different names among (start, end, name), which rise."""
     first, last = _best_window(found, width)
     start, end = _at_words(text, max(0, first - max(0, width - (last - first)) // 2), width)
     lead, tail = ("… " if start else ""), (" …" if end < len(text) else "")

@@ -52,7 +52,8 @@ def _link(disk: Disk, source: Path, target: Path, files: Mapping[str, FileFacts]
         disk.make_folder((target / name).parent)
         disk.link(source / name, target / name)
         disk.sync_file(target / name)
-    disk.sync_folder(target)
+    for inner in sorted({(target / name).parent for name in files} | {target}, reverse=True):
+        disk.sync_folder(inner)
     disk.sync_folder(target.parent)
 
 

@@ -33,21 +33,25 @@ class Overlap:
 
 
 def overlap(one: Reading, other: Reading, queries: Sequence[str], k: int, source: Source) -> Overlap | None:
-    """By dense search; None where one has no vectors, no documents or no queries."""
+    """By vectors of passages, else of tokens; None where one has none of both, no documents or no queries."""
     check_k(k)
     readings = (one, other)
-    if not queries or any(each.manifest.encoder is None or not len(each) for each in readings):
+    if not queries or any(not each.manifest.encoders or not len(each) for each in readings):
         return None
-    settings = SearchSettings(mode="dense")
     shares: list[float] = []
     for start in range(0, len(queries), _AT_ONCE):
         part = queries[start : start + _AT_ONCE]
         found = [
-            [{hit.id for hit in hits} for hits in each.search_many(part, k, settings=settings)] for each in readings
+            [{hit.id for hit in hits} for hits in each.search_many(part, k, settings=_by_vectors(each))]
+            for each in readings
         ]
         shares += [_share(old, new) for old, new in zip(*found, strict=True)]
     ranked = sorted(zip(queries, shares, strict=True), key=lambda pair: pair[1])
     return Overlap(k, len(shares), source, sum(shares) / len(shares), tuple(ranked[:5]))
+
+
+def _by_vectors(reading: Reading) -> SearchSettings:
+    return SearchSettings(mode="late" if reading.manifest.encoder is None else "dense")
 
 
 def _share(old: set[str], new: set[str]) -> float:

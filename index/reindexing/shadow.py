@@ -8,12 +8,13 @@ from retr.index.collection import Collection
 from retr.index.dense.settings import DenseSettings
 from retr.index.disk.fsio import Disk
 from retr.index.disk.lock import WriterLock
-from retr.index.disk.manifest import holds_index
+from retr.index.disk.manifest import Manifest, holds_index
 from retr.index.disk.pins import check_name
-from retr.index.reading import LoadEncoder, Reading
+from retr.index.loading import LoadEncoder
+from retr.index.reading import Reading
 from retr.index.reindexing.adopting import adopt
 from retr.index.settings import CollectionSettings, WriteSettings, check_wait
-from retr.index.writing.creation import given
+from retr.index.writing.creation import Named, given
 from retr.index.writing.generations import collect_garbage
 from retr.index.writing.merging import Report, in_silence
 from retr.index.writing.writer import AddReport
@@ -58,6 +59,7 @@ class Shadow:
     ) -> "Shadow":
         """A new shadow, or the unfinished one of the same encoder. Without `dense`, vectors are kept as they are now.
 
+        In an index of two encoders the new one takes the place of that of its kind, and the other encodes anew as well.
         BadInput where the index's vectors were given to it, or already are the encoder's; Mismatch where there is an
         unfinished shadow of another encoder.
         """
@@ -65,21 +67,24 @@ class Shadow:
         if manifest.encoder is not None and given(manifest.encoder) is not None:
             raise BadInput("The vectors of this index were given to it: there is no encoder to replace.")
         wanted = dense or kept_settings(manifest.dense)
-        facts = manifest.encoder
-        if facts is not None and facts.fingerprint == encoder.fingerprint and wanted.dim == manifest.dense.dim:
+        if _held(manifest, encoder) and wanted.dim == manifest.dense.dim:
             if holds_index(folder):
                 disk.remove(folder)  # what a process killed after its swap has left
             raise BadInput(
                 f"The index {str(live.folder)!r} has the vectors of {spec or encoder.fingerprint[:12]} already. Name "
                 "another encoder; `retr compact` changes how vectors are kept."
             )
+        one, late = _encoders(live, Named(encoder, spec))
         if holds_index(folder):
-            return cls(live, _opened(folder, encoder, wanted, disk), disk)
+            return cls(live, _opened(folder, [one, late], wanted, disk), disk)
         settings = CollectionSettings(
-            chunk=ChunkSettings(**manifest.settings["chunk"]), language=manifest.settings["language"], dense=wanted
+            chunk=ChunkSettings(**manifest.settings["chunk"]),
+            language=manifest.settings["language"],
+            dense=wanted,
+            late=manifest.late_settings,
         )
         disk.remove(folder)
-        made = Collection.create(folder, encoder=encoder, spec=spec, settings=settings, disk=disk)
+        made = Collection.create(folder, encoder=one.encoder, spec=one.spec, late=late, settings=settings, disk=disk)
         return cls(live, made, disk)
 
     @classmethod
@@ -133,12 +138,30 @@ def kept_settings(dense: DenseSettings) -> DenseSettings:
     return DenseSettings(kind=dense.kind, storage=dense.storage, recall=dense.recall)
 
 
-def _opened(folder: Path, encoder: Encoder, wanted: DenseSettings, disk: Disk) -> Collection:
-    shadow = Collection.open(folder, load=lambda _: encoder, disk=disk)
-    facts = shadow.manifest.encoder
-    if facts is None or facts.fingerprint != encoder.fingerprint or shadow.manifest.dense != wanted:
+def _held(manifest: Manifest, encoder: Encoder) -> bool:
+    """Whether the index has been made with this encoder."""
+    facts = manifest.late if encoder.similarity == "maxsim" else manifest.encoder
+    return facts is not None and facts.fingerprint == encoder.fingerprint
+
+
+def _encoders(live: Collection, new: Named) -> tuple[Named, Named | None]:
+    """The encoders of the shadow: the new one, and in an index of two kinds the old one of the other kind."""
+    manifest = live.manifest
+    if manifest.encoder is None or manifest.late is None:
+        return new, None
+    if new.encoder.similarity == "maxsim":
+        return Named(live.encoder, manifest.encoder.spec), new
+    return new, Named(live.late_encoder, manifest.late.spec)
+
+
+def _opened(folder: Path, encoders: list[Named | None], wanted: DenseSettings, disk: Disk) -> Collection:
+    given = [one.encoder for one in encoders if one is not None]
+    shadow = Collection.open(folder, load=lambda _: given[0], late=lambda _: given[-1], disk=disk)
+    specs = [facts.spec for facts in shadow.manifest.encoders]
+    same = [facts.fingerprint for facts in shadow.manifest.encoders] == [one.fingerprint for one in given]
+    if not same or shadow.manifest.dense != wanted:
         raise Mismatch(
-            f"{str(folder)!r} is an unfinished shadow of {'no encoder' if facts is None else facts.spec}, or its "
+            f"{str(folder)!r} is an unfinished shadow of {' and '.join(specs) or 'no encoder'}, or its "
             "vectors are kept otherwise. Go on with that one, or drop it: retr reindex --drop"
         )
     return shadow

@@ -18,7 +18,7 @@ from retr.index.tuning.measuring import Report, Trial, build_part, exact_point, 
 from retr.index.tuning.points import Point
 from retr.index.tuning.sampling import Questions, blocks, draw, given, held_out
 from retr.index.tuning.settings import TuneSettings
-from retr.index.writing.batch import stored
+from retr.index.writing.stored import stored
 from retr.retrieval.embeddings import Floats, Vectors
 
 _AROUND, _NARROWEST = 4, 0.01

@@ -51,7 +51,7 @@ class Drawn:
 def draw(snapshot: Snapshot, settings: TuneSettings, *, held: bool) -> Drawn:
     """Sample the living rows; with `held`, some of them become queries. BadInput where there are too few."""
     if snapshot.dense is None:
-        raise BadInput("This index has no vectors: it was made with --encoder none. There is nothing to tune.")
+        raise BadInput(f"{snapshot.manifest.without_vectors} There is nothing to tune.")
     allowed = snapshot.live_rows
     rows = np.arange(len(snapshot.dense)) if allowed is None else np.flatnonzero(allowed)
     if len(rows) < LEAST_ROWS:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.disk.manifest import EncoderFacts
+from retr.index.disk.manifest import EncoderFacts, Manifest
 from retr.index.disk.segments import Entry, to_json
-from retr.index.exact import single
-from retr.retrieval.embeddings import Embeddings, Vectors, check_finite
+from retr.index.loading import Encoders
+from retr.index.writing.stored import Stored, blocks_of, stored, stored_tokens
+from retr.retrieval.embeddings import Floats, TokenVectors, Vectors, check_finite
 from retr.retrieval.errors import BadInput, Mismatch
-from retr.retrieval.protocols import Encoder
 from retr.retrieval.records import Document, check_id
 
 _ROUNDING = 1e-6
@@ -23,19 +23,19 @@ _ROUNDING = 1e-6
 @dataclass(slots=True)
 class _Waiting:
     entry: Entry
-    vectors: NDArray[np.float32] | None
+    stored: Stored | None
 
 
 class Batch:
     """What the next commit will hold."""
 
-    def __init__(self, encoder: EncoderFacts | None, dim: int | None) -> None:
-        self._facts = encoder
-        self._dim = None if encoder is None else dim or encoder.dim
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
         self._waiting: list[_Waiting] = []
         self.passages = 0
         self.characters = 0
         self.unencoded = 0
+        self.token_bytes = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -45,51 +45,49 @@ class Batch:
         """The documents, in the order they came."""
         return [one.entry for one in self._waiting]
 
-    def put(self, entry: Entry, vectors: NDArray[np.float32] | None) -> None:
+    def put(self, entry: Entry, known: Stored | None) -> None:
         """Take a document in, with its passages' vectors where they are known."""
-        self._waiting.append(_Waiting(entry, vectors))
+        self._waiting.append(_Waiting(entry, known))
         self.passages += len(entry.spans)
         self.characters += len(entry.document.text)
-        self.unencoded += len(entry.spans) if vectors is None and self._dim is not None else 0
+        if known is not None:
+            self.token_bytes += known.token_bytes
+        elif self._manifest.encoders:
+            self.unencoded += len(entry.spans)
 
-    def encode(self, encoder: Encoder) -> int:
+    def encode(self, encoders: Encoders) -> int:
         """Give every document its vectors; says how many passages were encoded."""
-        assert self._dim is not None and self._facts is not None
-        todo = [one for one in self._waiting if one.vectors is None]
+        todo = [one for one in self._waiting if one.stored is None]
         texts = [text for one in todo for text in encoded_texts(one.entry.document, one.entry.spans)]
-        embeddings = encoder.encode_documents(texts)
-        values = stored(embeddings, self._facts, self._dim)
-        if len(values) != len(texts):
-            raise Mismatch(f"The encoder gave {len(values)} vectors for {len(texts)} texts; it must give one a text.")
-        start = 0
+        manifest, vectors, tokens = self._manifest, None, None
+        if manifest.encoder is not None and manifest.dim is not None:
+            vectors = stored(encoders.dense(manifest).encode_documents(texts), manifest.encoder, manifest.dim)
+        if manifest.late is not None:
+            tokens = stored_tokens(encoders.late(manifest).encode_documents(texts), manifest.late)
+        for given in (vectors, tokens):
+            if given is not None and len(given) != len(texts):
+                raise Mismatch(
+                    f"The encoder gave {len(given)} vectors for {len(texts)} texts; it must give one a text, or each "
+                    "text's tokens."
+                )
+        found, start = Stored(vectors, tokens), 0
         for one in todo:
-            one.vectors = values[start : start + len(one.entry.spans)]
+            one.stored = found[start : start + len(one.entry.spans)]
             start += len(one.entry.spans)
-        self.unencoded = 0
+        self.unencoded, self.token_bytes = 0, self.token_bytes + found.token_bytes
         return len(texts)
 
-    def vectors(self) -> NDArray[np.float32] | None:
-        """One row a passage, in order; None without an encoder."""
-        if self._dim is None:
+    def vectors(self) -> Floats | None:
+        """One row a passage, in order; None without an encoder of passages."""
+        if self._manifest.dim is None:
             return None
-        known = [one.vectors for one in self._waiting if one.vectors is not None]
-        return np.concatenate([np.empty((0, self._dim), np.float32), *known])
+        known = [one.stored.vectors for one in self._waiting if one.stored and one.stored.vectors is not None]
+        return np.concatenate([np.empty((0, self._manifest.dim), np.float32), *known])
 
-
-def stored(embeddings: Embeddings, encoder: EncoderFacts, dim: int) -> NDArray[np.float32]:
-    """Vectors as the collection holds them: float32 [texts, dim], finite.
-
-    Where fewer numbers are kept than the encoder gives (Matryoshka, arXiv 2205.13147), cosine vectors are made unit
-    again.
-    """
-    values = single(embeddings, encoder.dim)
-    check_finite(embeddings)
-    if dim == encoder.dim:
-        return values
-    values = np.ascontiguousarray(values[:, :dim])
-    if encoder.similarity == "cosine":
-        values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-    return values
+    def tokens(self) -> list[TokenVectors]:
+        """The token vectors of all passages, in order, in blocks; none without a late encoder."""
+        known = (one.stored.tokens for one in self._waiting if one.stored and one.stored.tokens is not None)
+        return list(blocks_of(known))
 
 
 def given_vectors(vectors: NDArray[Any], encoder: EncoderFacts, dim: int) -> NDArray[np.float32]:

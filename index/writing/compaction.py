@@ -1,14 +1,16 @@
 """Everything living into one segment and fresh postings; what is dead is left behind, and then cleared away."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from retr.index.dense.settings import DenseSettings
 from retr.index.disk.fsio import Disk
 from retr.index.disk.manifest import Manifest, placed
+from retr.index.late.settings import LateSettings
 from retr.index.lexical.postings import passages_in
 from retr.index.snapshot import Snapshot
 from retr.index.writing.generations import Changes, clear_leftover, commit_generation
@@ -49,14 +51,17 @@ def is_compact(snapshot: Snapshot) -> bool:
 
 
 def compact(
-    disk: Disk, snapshot: Snapshot, dense: DenseSettings | None = None, report: Report = in_silence
+    disk: Disk,
+    snapshot: Snapshot,
+    changed: Mapping[str, DenseSettings | LateSettings] = MappingProxyType({}),
+    report: Report = in_silence,
 ) -> Manifest:
-    """The next generation: one segment, new postings, `dense` as its settings where given. For the holder of the lock.
+    """The next generation: one segment, new postings, with the settings `changed`. For the holder of the lock.
 
     Keys begin again at 0, so rows and keys are one.
     """
     folder, manifest = snapshot.folder, snapshot.manifest
-    settings = {} if dense is None else {"dense": asdict(dense)}
+    settings = {name: asdict(one) for name, one in changed.items()}
     wanted = replace(manifest, settings={**manifest.settings, **settings})
     name = f"{manifest.next_name:06d}"
     clear_leftover(disk, folder / "segments" / name)

@@ -1,19 +1,29 @@
 """What a collection needs of its encoder: facts for the manifest, a chunker, and an encoder for given vectors."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from retr.index.dense.settings import DenseSettings
 from retr.index.disk.manifest import EncoderFacts
+from retr.index.writing.stored import stored_tokens
 from retr.retrieval.chunking import Chunker, ChunkSettings
-from retr.retrieval.embeddings import Vectors
+from retr.retrieval.embeddings import Embeddings, Floats, TokenVectors, Vectors
 from retr.retrieval.errors import BadInput
 from retr.retrieval.protocols import Encoder, Similarity, TokenAware
 
 GOLDEN_TEXT = "A golden text: the vector of this sentence tells one encoder from another."
 _GIVEN = "given"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Named:
+    """An encoder, and the spec that it can be loaded by again."""
+
+    encoder: Encoder
+    spec: str = ""
 
 
 class GivenVectors:
@@ -60,6 +70,12 @@ def make_chunker(settings: ChunkSettings, encoder: Encoder | None) -> Chunker:
     return Chunker(settings)
 
 
+def narrowest(encoders: Sequence[Encoder]) -> Encoder | None:
+    """The encoder that reads least of a text, by which passages are cut; one that does not say reads everything."""
+    aware = [encoder for encoder in encoders if isinstance(encoder, TokenAware)]
+    return min(aware, key=lambda one: one.max_tokens) if aware else next(iter(encoders), None)
+
+
 def encoder_facts(encoder: Encoder, spec: str, dense: DenseSettings) -> EncoderFacts:
     """What the manifest says of the encoder. BadInput when it gives no single vectors, or too few numbers."""
     if dense.dim is not None and dense.dim > encoder.dim:
@@ -68,7 +84,30 @@ def encoder_facts(encoder: Encoder, spec: str, dense: DenseSettings) -> EncoderF
         return EncoderFacts(_GIVEN, encoder.fingerprint, encoder.dim, encoder.similarity)
     golden = encoder.encode_documents([GOLDEN_TEXT])
     if not isinstance(golden, Vectors):
-        raise BadInput("This encoder gives one vector a token; a late-interaction index is needed for it.")
+        raise BadInput("This encoder gives one vector a token, but its similarity is not maxsim. Say which it is.")
+    return _facts(encoder, spec, golden.values[0])
+
+
+def late_facts(encoder: Encoder, spec: str) -> EncoderFacts:
+    """What the manifest says of a late encoder. BadInput when its token vectors cannot be kept."""
+    from retr.index.late.codec import check_dim
+
+    if encoder.similarity != "maxsim":
+        raise BadInput(f"{spec or 'The late encoder'} gives no vectors of tokens. Name a late model, as late=FOLDER.")
+    check_dim(encoder.dim)
+    facts = _facts(encoder, spec, np.empty(0, np.float32))
+    golden = stored_tokens(encoder.encode_documents([GOLDEN_TEXT]), facts)
+    return replace(facts, golden=_rounded(golden_of(golden)))
+
+
+def golden_of(embeddings: Embeddings) -> Floats:
+    """The one vector that stands for a text: its own, or the mean of its tokens'."""
+    if isinstance(embeddings, TokenVectors):
+        return np.asarray(embeddings.values.mean(axis=0, dtype=np.float64), np.float32)
+    return np.asarray(embeddings.values[0], np.float32)
+
+
+def _facts(encoder: Encoder, spec: str, golden: Floats) -> EncoderFacts:
     describe: dict[str, Any] = getattr(encoder, "describe", dict)()
     kind = type(encoder)
     return EncoderFacts(
@@ -77,5 +116,9 @@ def encoder_facts(encoder: Encoder, spec: str, dense: DenseSettings) -> EncoderF
         dim=encoder.dim,
         similarity=encoder.similarity,
         describe=describe,
-        golden=tuple(float(value) for value in np.round(golden.values[0], 6)),
+        golden=_rounded(golden),
     )
+
+
+def _rounded(vector: Floats) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.round(vector, 6))

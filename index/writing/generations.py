@@ -11,14 +11,16 @@ import re
 import shutil
 from collections.abc import Collection as Names
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retr.index.dense.parts import write_part
 from retr.index.disk.fsio import Disk, FileFacts, facts_of
 from retr.index.disk.leases import unread
 from retr.index.disk.manifest import (
@@ -33,9 +35,10 @@ from retr.index.disk.manifest import (
     write_current,
 )
 from retr.index.disk.pins import pinned_generations
-from retr.index.disk.segments import SegmentWriter, document_tables, passages_of
+from retr.index.disk.segments import SegmentWriter, document_tables, known_codecs, passages_of
 from retr.index.lexical.postings import write_generation
 from retr.index.writing.batch import Batch, encoded_texts
+from retr.retrieval.embeddings import Floats, TokenVectors
 from retr.retrieval.errors import RetrError
 from retr.retrieval.version import VERSION
 
@@ -71,7 +74,8 @@ def commit_generation(disk: Disk, folder: Path, manifest: Manifest, changes: Cha
     added = 0
     if batch is not None and len(batch):
         clear_leftover(disk, folder / "segments" / f"{next_name:06d}")
-        segment = _write_segment(disk, folder, manifest, batch, name=f"{next_name:06d}")
+        kept = replace(manifest, segments=segments)
+        segment = _write_segment(disk, folder, kept, batch, name=f"{next_name:06d}")
         segments, next_name, added = (*segments, segment), next_name + 1, batch.passages
     segments = placed(segments)
     clear_leftover(disk, folder / "lexical" / name)
@@ -103,17 +107,28 @@ def clear_leftover(disk: Disk, path: Path) -> None:
 
 def _write_segment(disk: Disk, folder: Path, manifest: Manifest, batch: Batch, *, name: str) -> Segment:
     writer = SegmentWriter(disk, folder, name)
-    entries = batch.entries
+    entries, vectors, tokens = batch.entries, batch.vectors(), batch.tokens()
     for table in document_tables(entries):
         writer.documents(table)
-    vectors = batch.vectors()
     return writer.finish(
         passages_of(entries),
         np.arange(manifest.next_key, manifest.next_key + batch.passages, dtype=np.int64),
-        None if vectors is None else [vectors],
-        dim=manifest.dim,
-        settings=manifest.dense,
+        dense=None if vectors is None else partial(_write_dense, manifest, vectors),
+        late=partial(_write_late, manifest, tokens, folder) if tokens else None,
     )
+
+
+def _write_dense(manifest: Manifest, vectors: Floats, disk: Disk, path: Path) -> tuple[list[str], dict[str, Any]]:
+    assert manifest.dim is not None
+    return write_part(disk, path, [vectors], manifest.dim, manifest.dense)
+
+
+def _write_late(
+    manifest: Manifest, blocks: Sequence[TokenVectors], folder: Path, disk: Disk, path: Path
+) -> tuple[list[str], dict[str, Any]]:
+    from retr.index.late.segment import write_segment
+
+    return write_segment(disk, path, blocks, manifest.late_settings, known_codecs(folder, manifest.segments))
 
 
 def _write_lexical(

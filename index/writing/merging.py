@@ -6,14 +6,17 @@ Only neighbours are merged, so keys keep rising with rows, and postings, which k
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retr.index.dense.parts import write_part
 from retr.index.disk.fsio import Disk
 from retr.index.disk.manifest import Manifest, Segment, placed
-from retr.index.disk.segments import OpenSegment, SegmentWriter
+from retr.index.disk.segments import OpenSegment, SegmentWriter, known_codecs
 
 FAN_OUT = 4
 SMALLEST_ROWS = 1024
@@ -119,9 +122,8 @@ def merge(disk: Disk, folder: Path, job: Job) -> Merged:
     segment = writer.finish(
         np.concatenate(passages),
         keys if first_key is None else np.arange(first_key, first_key + len(keys)),
-        _vectors(sources, rows, job.report) if manifest.dim is not None else None,
-        dim=manifest.dim,
-        settings=manifest.dense,
+        dense=partial(_merge_dense, job, sources, rows) if manifest.dim is not None else None,
+        late=partial(_merge_late, job, sources, rows, folder) if manifest.late is not None else None,
     )
     return Merged(names, segment, np.concatenate(kept))
 
@@ -141,6 +143,23 @@ def _copy_documents(
                 writer.documents(chosen)
             done += table.num_rows
             report("documents", done, total)
+
+
+def _merge_dense(
+    job: Job, sources: Sequence[OpenSegment], rows: Sequence[NDArray[np.bool_]], disk: Disk, path: Path
+) -> tuple[list[str], dict[str, Any]]:
+    assert job.manifest.dim is not None
+    return write_part(disk, path, _vectors(sources, rows, job.report), job.manifest.dim, job.manifest.dense)
+
+
+def _merge_late(
+    job: Job, sources: Sequence[OpenSegment], rows: Sequence[NDArray[np.bool_]], folder: Path, disk: Disk, path: Path
+) -> tuple[list[str], dict[str, Any]]:
+    from retr.index.late.segment import merge_segments
+
+    kept = [(source.late, keep) for source, keep in zip(sources, rows, strict=True) if source.late is not None]
+    known = known_codecs(folder, job.manifest.segments)
+    return merge_segments(disk, path, kept, job.manifest.late_settings, known)
 
 
 def _vectors(

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from retr.index.disk.fsio import Disk
 from retr.index.disk.segments import Entry, to_json
+from retr.index.loading import Encoders
 from retr.index.settings import WriteSettings
 from retr.index.snapshot import Snapshot
 from retr.index.writing.batch import Batch, check_document, hashes, where_from
 from retr.index.writing.commits import Commits
 from retr.index.writing.known import Known
-from retr.retrieval.chunking import Chunker
+from retr.index.writing.stored import Stored
 from retr.retrieval.errors import BadInput
-from retr.retrieval.protocols import Encoder
 from retr.retrieval.records import Document
 
 
@@ -37,19 +37,18 @@ class AddReport:
 
 
 class Writer:
-    """Used under the writer lock, for one `add` or `delete`. `encoder` and `chunker` are made when first needed."""
+    """Used under the writer lock, for one `add` or `delete`. `encoders` are loaded when first needed."""
 
     def __init__(
         self,
         snapshot: Snapshot,
-        encoder: Callable[[], Encoder],
-        chunker: Callable[[], Chunker],
+        encoders: Encoders,
         *,
         settings: WriteSettings,
         disk: Disk,
     ) -> None:
         self._base, self._folder = snapshot, snapshot.folder
-        self._encoder, self._chunker = encoder, chunker
+        self._encoders = encoders
         self._settings, self._disk = settings, disk
         self._chunk_key = _chunk_key(snapshot)
         self._known = Known(snapshot)
@@ -59,8 +58,7 @@ class Writer:
         self.report = AddReport(generation=snapshot.manifest.generation)
 
     def _start_batch(self) -> None:
-        manifest = self._base.manifest
-        self._batch = Batch(manifest.encoder, manifest.dense.dim)
+        self._batch = Batch(self._base.manifest)
         self._removed: set[int] = set()
         self._started = time.monotonic()
 
@@ -81,19 +79,29 @@ class Writer:
             self.report.unchanged += 1
             return
         spans = [(0, len(document.text))] if vectors is not None else self._spans(document)
+        held = None if vectors is None else Stored(vectors)
         if number is None:
             self.report.added += 1
         else:
             self.report.updated += 1
             self._removed.add(number)
-            if vectors is None and known is not None and known[0] == text_hash and self._base.dense is not None:
-                vectors = self._base.dense.vectors(self._base.rows_of(number))
-        self._batch.put(Entry(document, spans, text_hash, record_hash), vectors)
+            if vectors is None and known is not None and known[0] == text_hash:
+                held = self._held(number)
+        self._batch.put(Entry(document, spans, text_hash, record_hash), held)
         self.report.passages += len(spans)
         self._advance()
 
+    def _held(self, number: int) -> Stored | None:
+        """The vectors of a document that is there already."""
+        base, rows = self._base, self._base.rows_of(number)
+        if not base.manifest.encoders:
+            return None
+        vectors = None if base.dense is None else base.dense.vectors(rows)
+        return Stored(vectors, None if base.late is None else base.late.vectors(rows))
+
     def _spans(self, document: Document) -> list[tuple[int, int]]:
-        return [(passage.start, passage.end) for passage in self._chunker().split(document)]
+        chunker = self._encoders.chunker(self._base.manifest)
+        return [(passage.start, passage.end) for passage in chunker.split(document)]
 
     def _refuse(self, document: Document) -> None:
         what = f"The document id {document.id!r} comes twice{where_from(document)}."
@@ -108,13 +116,14 @@ class Writer:
         full = (
             self._batch.passages >= self._settings.commit_passages
             or self._batch.characters >= self._settings.commit_characters
+            or self._batch.token_bytes >= self._settings.commit_token_bytes
         )
         if full or time.monotonic() - self._started >= self._settings.commit_seconds:
             self.commit()
 
     def _encode(self) -> None:
         if self._batch.unencoded:
-            self.report.encoded += self._batch.encode(self._encoder())
+            self.report.encoded += self._batch.encode(self._encoders)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents by id; unknown ids are passed over. Says how many were removed."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from retr.encoders import load_encoder, load_scorer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from retr.index.collection import Collection
     from retr.index.dense.gpu import Device
     from retr.index.settings import CollectionSettings
@@ -20,29 +22,47 @@ def create(
     path: str | Path,
     *,
     encoder: "str | Encoder | None" = DEFAULT_ENCODER,
+    late: "str | Encoder | None" = None,
     settings: "CollectionSettings | None" = None,
 ) -> "Collection":
-    """A new collection in a new or empty folder; `encoder` is a name, a folder, `kind=source`, an object, or None."""
-    from retr.index.collection import Collection
+    """A new collection in a new or empty folder; `encoder` is a name, a folder, `kind=source`, an object, or None.
 
-    if isinstance(encoder, str):
-        return Collection.create(path, encoder=load_encoder(encoder), spec=encoder, settings=settings)
-    return Collection.create(path, encoder=encoder, settings=settings)
+    `late` is a late-interaction encoder beside it; alone, such a one is given as `encoder`.
+    """
+    from retr.index.collection import Collection
+    from retr.index.writing.creation import Named
+
+    named = [None if one is None else Named(*_named(one)) for one in (encoder, late)]
+    main, beside = named if encoder is not None else (named[1], None)
+    made, spec = (None, "") if main is None else (main.encoder, main.spec)
+    return Collection.create(path, encoder=made, spec=spec, late=beside, settings=settings)
+
+
+def _named(encoder: "str | Encoder") -> "tuple[Encoder, str]":
+    return (load_encoder(encoder), encoder) if isinstance(encoder, str) else (encoder, "")
 
 
 def open(
-    path: str | Path, *, encoder: "str | Encoder | None" = None, device: "str | Device | None" = None
+    path: str | Path,
+    *,
+    encoder: "str | Encoder | None" = None,
+    late: "str | Encoder | None" = None,
+    device: "str | Device | None" = None,
 ) -> "Collection":
     """The collection in a folder. Its encoder is loaded by name when first needed, unless one is given.
 
+    `late` is the late encoder that stands beside it, where there is one.
     `device` is `cpu`, `cuda`, `cuda:0`, `cuda:0,1`, or a `Device`: where vectors are searched.
     """
     from retr.index.collection import Collection
     from retr.index.dense.gpu import Device
 
     chosen = Device.parse(device) if isinstance(device, str) else device
-    if encoder is None:
-        return Collection.open(path, load=load_encoder, device=chosen)
-    if isinstance(encoder, str):
-        return Collection.open(path, load=lambda _: load_encoder(encoder), device=chosen)
-    return Collection.open(path, load=lambda _: encoder, device=chosen)
+    return Collection.open(path, load=_loader(encoder), late=_loader(late), device=chosen)
+
+
+def _loader(given: "str | Encoder | None") -> "Callable[[str], Encoder]":
+    """What loads an encoder by its spec: the given one, whatever the spec."""
+    if given is None:
+        return load_encoder
+    return lambda _: load_encoder(given) if isinstance(given, str) else given

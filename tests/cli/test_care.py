@@ -14,7 +14,7 @@ import pytest
 from typer.main import get_command
 
 from retr.cli import make_app
-from retr.cli.search import _explained
+from retr.cli.hits import _explained
 from retr.index.collection import Collection
 from retr.index.dense.settings import Kind, Storage
 from retr.index.disk.lock import WriterLock

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from retr.index.collection import Collection
+from retr.index.late import segment
 from retr.index.writing import commits, merging
-from retr.retrieval.embeddings import Vectors
+from retr.retrieval.embeddings import TokenVectors, Vectors
 from retr.retrieval.records import Document
 
 
@@ -41,14 +42,53 @@ class WordEncoder:
     def _vector(self, text: str) -> np.ndarray:
         total = np.full(self.dim, 1e-3)
         for word in re.findall(r"\w+", text.lower()):
-            seed = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest())
-            total += np.random.default_rng(seed).normal(size=self.dim)
+            total += direction(word, self.dim)
         return total / np.linalg.norm(total)
+
+
+class TokenEncoder:
+    """Each word has a fixed random direction, which is its vector; before them stands one of no word, as [CLS] does."""
+
+    dim = 32
+    similarity = "maxsim"
+
+    def __init__(self, fingerprint: str = "tokens-1") -> None:
+        self.fingerprint = fingerprint
+        self.encoded: list[str] = []
+
+    def encode_queries(self, texts: Sequence[str]) -> TokenVectors:
+        each = [[token.lower() for token, _ in named] for named in self.spans(texts)]
+        made = [direction(token, self.dim) for tokens in each for token in tokens]
+        values = np.array([one / np.linalg.norm(one) for one in made], np.float32).reshape(-1, self.dim)
+        return TokenVectors(values, np.cumsum([0, *(len(tokens) for tokens in each)]).astype(np.int64))
+
+    def encode_documents(self, texts: Sequence[str]) -> TokenVectors:
+        self.encoded += texts
+        return self.encode_queries(texts)
+
+    def spans(self, texts: Sequence[str], task: str = "document") -> list[list[tuple[str, tuple[int, int]]]]:
+        found = [[(match.group(), match.span()) for match in re.finditer(r"\w+", text)] for text in texts]
+        return [[("[CLS]", (0, 0)), *words] for words in found]
+
+
+ENCODERS = {"dense": WordEncoder, "late": TokenEncoder}
+"""By the mode that compares what they give."""
+
+
+def direction(word: str, dim: int) -> np.ndarray:
+    """A random vector of a word's own."""
+    seed = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest())
+    return np.random.default_rng(seed).normal(size=dim)
 
 
 @pytest.fixture
 def encoder() -> WordEncoder:
     return WordEncoder()
+
+
+@pytest.fixture
+def token_encoder() -> TokenEncoder:
+    return TokenEncoder()
 
 
 @pytest.fixture
@@ -119,6 +159,29 @@ def _story(collection: Collection) -> Iterator[State]:
     yield State({**then.texts, "last": "of all"})
 
 
+def _short_story(collection: Collection) -> Iterator[State]:
+    texts: dict[str, str] = {}
+    for step in range(3):
+        new = {f"d{step}{n}": f"text {step} {n}" for n in range(2)}
+        collection.add([Document(id, text) for id, text in new.items()])
+        yield State(texts := {**texts, **new})
+    collection.snapshot("early")
+    early = frozenset(["early"])
+    yield (then := State(texts, early))
+    collection.add([Document("d00", "rewritten"), Document("d10", "text 1 0", metadata={"n": 1})])
+    yield State(texts := {**texts, "d00": "rewritten"}, early)
+    collection.delete(["d11"])
+    yield State(texts := {id: text for id, text in texts.items() if id != "d11"}, early)
+    collection.compact()
+    yield State(texts, early)
+    for step in range(3, 6):
+        new = {f"d{step}{n}": f"text {step} {n}" for n in range(3)}
+        collection.add([Document(id, text) for id, text in new.items()])
+        yield State(texts := {**texts, **new}, early)
+    collection.rollback("early")
+    yield then
+
+
 @pytest.fixture
 def empty() -> State:
     """Before the story begins."""
@@ -129,6 +192,18 @@ def empty() -> State:
 def story(eager: None) -> Callable[[Collection], Iterator[State]]:
     """Every kind of write, with merges within commits and beside the writer; yields what holds from then on."""
     return _story
+
+
+@pytest.fixture
+def coded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Token vectors are kept in 4 bits from a dozen on."""
+    monkeypatch.setattr(segment, "SCANNED", 12)
+
+
+@pytest.fixture
+def short_story(eager: None, coded: None) -> Callable[[Collection], Iterator[State]]:
+    """As `story`, with fewer steps, for token vectors: raw in small segments, coded in merged ones."""
+    return _short_story
 
 
 class Python:

@@ -168,6 +168,23 @@ def test_killed_before_or_after_any_step_it_opens_at_a_commit(
     assert killings.images > 400
 
 
+def test_so_it_does_with_token_vectors(quick: Path, token_encoder: Any, short_story: Story, empty: Any) -> None:
+    states, bits = [empty], set()
+    whole = Collection.create(quick / "whole", encoder=token_encoder)
+    for state in short_story(whole):
+        states.append(state)
+        bits |= {one["bits"] for one in whole.describe()["late"]}
+    assert bits == {8, 4}
+    Collection.create(quick / "index", encoder=token_encoder)
+    killings = Killings(quick / "index", token_encoder, states, every=8)
+    disk = WatchedDisk(killings.look)
+    for state in short_story(Collection.open(quick / "index", load=lambda _: token_encoder, disk=disk)):
+        killings.told += 1
+        assert state == states[killings.told]
+        killings.look("acknowledged")
+    assert killings.images > 200
+
+
 class Stop(BaseException):
     """Such as KeyboardInterrupt: it comes at any step, and what cleans up behind it runs."""
 

@@ -17,6 +17,7 @@ from retr.index.erasing import erasure
 from retr.index.erasing.erasure import ErasureReport, check_erased, compact_verified, probes_of, verify_erased
 from retr.index.erasing.needles import Needles, searchable, unpacked
 from retr.index.erasing.probing import ProbeSettings
+from retr.index.late import segment
 from retr.index.snapshot import open_snapshot
 from retr.index.writing import merging
 from retr.retrieval.errors import Damaged
@@ -69,6 +70,31 @@ def test_nothing_deleted_is_left_after_a_compaction(filled: Collection) -> None:
     assert kinds <= proof.probes.keys()
     assert proof.bytes_searched > report.bytes
     check_erased(proof)
+
+
+@pytest.mark.parametrize("few", [0, 1000])
+def test_codes_of_deleted_tokens_are_found_before_and_gone_after(
+    tmp_path: Path, token_encoder: Any, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment, "SCANNED", few)
+    collection = Collection.create(tmp_path / "late", encoder=token_encoder)
+    collection.add([*KEPT[:10], *SECRET])
+    collection.add(KEPT[10:])
+    collection.delete([one.id for one in SECRET])
+    rows = collection._snapshot.rows_of(collection._snapshot.numbers_of(["kept-document-3"])["kept-document-3"])
+    kept = collection._snapshot.segments[0].late
+    assert kept is not None
+    probes = probes_of(open_snapshot(collection.folder))
+    proof = verify_erased(collection.folder, probes)
+    assert proof.seen["token"] == proof.probes["token"] >= 5
+    living = kept.tokens.residuals[kept.tokens.offsets[rows[0]] : kept.tokens.offsets[rows[0] + 1]]
+    assert not {row.tobytes() for row in living} & {probe.data for probe in probes.strings if "token" in probe.kind}
+    del kept, living
+    report, proof = compact_verified(collection)
+    assert (report.erased, proof.found, proof.blind, proof.erased) == (5, (), (), True)
+    code = next(probe for probe in probes.strings if probe.kind == "token")
+    (collection.folder / "left.bin").write_bytes(b"..." + code.data)
+    assert any("left.bin" in sentence for sentence in verify_erased(collection.folder, probes).found)
 
 
 def test_all_of_it_is_found_before_the_compaction(filled: Collection) -> None:

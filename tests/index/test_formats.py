@@ -21,6 +21,9 @@ FIRST = Path(__file__).parent / "formats" / "1"
 """Written by retr 0.1.0: generation 4, and generation 5 with one document more. Documents have been replaced and
 deleted in it, and the passages of one are many."""
 
+SECOND = FIRST.parent / "2"
+"""Generations 5 and 6 of the same documents: vectors in int8, a segment that was merged and has gaps in its keys."""
+
 IDS = ["d0", "d2", "d5", "d1", "long", "last"]
 
 
@@ -101,7 +104,7 @@ def test_it_is_read_where_nobody_may_write(read_only: Path, encoder: Any) -> Non
 
 def test_the_first_add_makes_it_one_of_todays(old: Collection) -> None:
     assert old.add([Document("new", "an ibis arrives")]).added == 1
-    assert format_of(old) == FORMAT == 2
+    assert format_of(old) == FORMAT == 3
     assert old.ids() == [*IDS, "new"]
     assert old.search("ibis", 1, mode="lexical")[0].id == old.search("an ibis arrives", 1, mode="dense")[0].id == "new"
     sound(old)
@@ -144,7 +147,7 @@ def test_it_can_be_compacted(old: Collection) -> None:
     report = old.compact()
     assert (report.documents, report.erased, report.segments_before, report.segments) == (6, 3, 3, 1)
     assert {document.id: document for document in old.get(IDS)} == before
-    assert format_of(old) == 2 and old.ids() == IDS
+    assert format_of(old) == 3 and old.ids() == IDS
     sound(old)
     old.delete(["long"])
     assert "long" not in found(old, "word3 stands in passage text")
@@ -155,7 +158,7 @@ def test_its_generations_can_be_gone_back_to(old: Collection) -> None:
     old.add([Document("new", "an ibis arrives")])
     assert 5 in [kept.generation for kept in kept_generations(old.folder)]
     old.rollback(5)
-    assert old.ids() == IDS and format_of(old) == 2
+    assert old.ids() == IDS and format_of(old) == 3
     sound(old)
     old.add([Document("newer", "an ibis once more")])
     assert old.ids() == [*IDS, "newer"]
@@ -183,8 +186,27 @@ def test_a_snapshot_and_a_copy_of_it_are_sound(old: Collection, quick: Path, enc
         assert copy.ids() == IDS and format_of(copy) == 1
         sound(copy)
         copy.add([Document("new", "an ibis arrives")])
-        assert format_of(copy) == 2
+        assert format_of(copy) == 3
         sound(copy)
     old.rollback("as-it-was")
     assert old.ids() == IDS
+    sound(old)
+
+
+def test_format_2_answers_and_becomes_one_of_todays_by_being_written_to(quick: Path, encoder: Any) -> None:
+    folder = Path(shutil.copytree(SECOND, quick / "second"))
+    old = Collection.open(folder, load=lambda _: encoder)
+    assert old.ids() == IDS and format_of(old) == 2 and "keys.npy" in old.manifest.segments[0].files
+    assert old.search("the otter was rewritten", 1, mode="dense")[0].id == "d1"
+    assert [hit.id for hit in old.search("heron", 5, mode="lexical")] == ["last", "d0"]
+    sound(old)
+    assert content(folder) == content(SECOND)
+    assert old.manifest.late is None and "late" not in old.describe()["settings"]
+    encoder.encoded.clear()
+    report = old.add([*old.get(["d0", "long"]), Document("new", "an ibis arrives")])
+    assert (report.unchanged, report.added, report.encoded, format_of(old)) == (2, 1, 1, FORMAT)
+    sound(old)
+    old.delete(["d5"])
+    old.compact()
+    assert old.ids() == [id for id in [*IDS, "new"] if id != "d5"]
     sound(old)

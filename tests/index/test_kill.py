@@ -24,7 +24,7 @@ WRITERS = """
 import json, os, random, sys, traceback
 import duckdb, faiss, pyarrow.compute, pyarrow.parquet, semantic_text_splitter
 sys.path.insert(0, sys.argv[2])
-from conftest import WordEncoder
+from conftest import ENCODERS
 from retr.index.writing import commits
 from retr.index.writing import merging
 from retr.index.collection import Collection
@@ -44,7 +44,7 @@ def documents(group, version):
     ]
 
 def write(rng, groups):
-    collection = Collection.open(sys.argv[1], load=lambda _: WordEncoder())
+    collection = Collection.open(sys.argv[1], load=lambda _: ENCODERS[sys.argv[3]]())
     next_group = max(groups, default=0) + 1
     while True:
         kind = rng.choices(["new", "again", "delete", "compact"], [5, 3, 2 if len(groups) < 30 else 9, 1])[0]
@@ -83,14 +83,14 @@ import random, sys
 from collections import Counter
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from conftest import WordEncoder
+from conftest import ENCODERS
 from retr.index.collection import Collection
 
 rng = random.Random(int(sys.argv[3]))
 stop = Path(sys.argv[1] + ".stop")
 
 def open_one():
-    return Collection.open(sys.argv[1], load=lambda _: WordEncoder())
+    return Collection.open(sys.argv[1], load=lambda _: ENCODERS[sys.argv[4]]())
 
 def look(collection):
     ids = collection.ids()
@@ -102,7 +102,7 @@ def look(collection):
     assert len({one.metadata["version"] for one in collection.get(whole)}) <= 1, collection.get(whole)
     assert {hit.id for hit in collection.search(f"word{group}", 10, mode="lexical")} == whole
     if whole:
-        found = [hit.id for hit in collection.search(f"word{group}", 3, mode="dense")]
+        found = [hit.id for hit in collection.search(f"word{group}", 3, mode=sys.argv[4])]
         assert set(found) == whole, (found, whole)
     if rng.random() < 0.3:
         assert set(collection.ids(f"group = {group}")) == whole
@@ -137,12 +137,12 @@ def started(program: str, *arguments: str, errors: Path) -> subprocess.Popen[str
 class Writers:
     """Starts one writer after another, kills it, and keeps what it has acknowledged: versions by group."""
 
-    def __init__(self, folder: Path, errors: Path) -> None:
+    def __init__(self, folder: Path, errors: Path, kind: str) -> None:
         self.groups: dict[str, int] = {}
         self.begun: tuple[Any, Any] | None = None
         self.done = 0
         self._errors = errors
-        self._process = started(WRITERS, str(folder), str(Path(__file__).parent), errors=errors)
+        self._process = started(WRITERS, str(folder), str(Path(__file__).parent), kind, errors=errors)
 
     def lines(self) -> Iterator[list[Any]]:
         assert self._process.stdout is not None
@@ -200,18 +200,20 @@ def versions(folder: Path, encoder: Any) -> dict[str, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["dense", "late"])
 def test_writers_killed_at_random_instants_lose_nothing_and_readers_never_notice(
-    tmp_path: Path, quick: Path, encoder: Any, thorough: bool
+    tmp_path: Path, quick: Path, kind: str, encoder: Any, token_encoder: Any, thorough: bool
 ) -> None:
-    rounds = 200 if thorough else 25
+    rounds = 200 if thorough else {"dense": 25, "late": 6}[kind]
+    encoder = encoder if kind == "dense" else token_encoder
     # On a real disk a writer spends most of its time waiting for it, and is killed there.
     folder = (tmp_path if thorough else quick) / "index"
     Collection.create(folder, encoder=encoder)
     rng = random.Random(11)
     here = str(Path(__file__).parent)
     errors = [tmp_path / f"reader{number}" for number in range(2)]
-    readers = [started(READER, str(folder), here, str(number), errors=path) for number, path in enumerate(errors)]
-    writers = Writers(folder, tmp_path / "writers")
+    readers = [started(READER, str(folder), here, str(number), kind, errors=path) for number, path in enumerate(errors)]
+    writers = Writers(folder, tmp_path / "writers", kind)
     try:
         for seed in range(rounds):
             writers.round(seed, commits=seed % 4, seconds=rng.uniform(0, 0.2))

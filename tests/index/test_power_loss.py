@@ -194,6 +194,20 @@ def test_acknowledged_commits_and_snapshots_survive_a_power_cut(
     assert made.ledger is not None and made.ledger.forgotten == []
 
 
+def test_so_they_do_with_token_vectors(quick: Path, token_encoder: Any, short_story: Story, empty: Any) -> None:
+    made = cuts(quick, token_encoder, short_story, empty, every=6)
+    assert made.bad == []
+    assert made.cuts > 50 and made.ledger is not None and made.ledger.forgotten == []
+
+
+def test_control_without_folder_syncs_token_vectors_are_lost(
+    quick: Path, token_encoder: Any, short_story: Story, empty: Any
+) -> None:
+    made = cuts(quick, token_encoder, short_story, empty, every=2, folders=False)
+    assert made.bad and made.ledger is not None
+    assert any("/late/" in name for name in made.ledger.forgotten)
+
+
 def test_control_without_file_syncs_the_model_loses_data(quick: Path, encoder: Any, story: Story, empty: Any) -> None:
     made = cuts(quick, encoder, story, empty, files=False)
     assert made.bad

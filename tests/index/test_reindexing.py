@@ -13,7 +13,7 @@ from retr.index.disk.checking import check_folder
 from retr.index.disk.fsio import Disk
 from retr.index.reindexing.overlap import overlap, sampled_queries
 from retr.index.reindexing.shadow import Shadow, drop_shadow
-from retr.index.writing.creation import GivenVectors
+from retr.index.writing.creation import GivenVectors, Named
 from retr.retrieval.embeddings import Vectors
 from retr.retrieval.errors import BadInput, Mismatch, NotFound
 from retr.retrieval.records import Document
@@ -220,3 +220,38 @@ def test_killed_at_any_operation_one_of_the_two_encoders_answers_and_the_next_ru
     else:
         pytest.fail("the reindexing never came to its end")
     assert seen == {"words-1", "words-2"}
+
+
+def test_token_vectors_take_the_place_of_others_and_give_it_up_again(
+    filled: Collection, encoder: Any, token_encoder: Any
+) -> None:
+    shadow = Shadow.begin(filled, token_encoder, spec="late=one")
+    assert shadow.fill().encoded == 3
+    shared = overlap(filled, shadow.shadow, ["fish", "mice"], 2, "given")
+    assert shared is not None and 0 < shared.mean <= 1
+    shadow.swap()
+    live = Collection.open(filled.folder, load=lambda _: token_encoder)
+    assert (live.manifest.encoder, live.search("mice", 1, mode="late")[0].id) == (None, "owl")
+    assert check_folder(filled.folder, load=None).problems == []
+    with pytest.raises(BadInput, match="already"):
+        Shadow.begin(live, token_encoder)
+    filled.rollback("before-reindex-2")
+    assert filled.search("mice", 1, mode="dense")[0].id == "owl" and filled.manifest.late is None
+
+
+def test_beside_another_kind_only_that_of_its_own_kind_is_replaced(
+    tmp_path: Path, encoder: Any, other: Any, token_encoder: Any
+) -> None:
+    tokens = type(token_encoder)("tokens-2")
+    made = Collection.create(tmp_path / "both", encoder=encoder, spec="words", late=Named(token_encoder, "late=one"))
+    made.add(DOCUMENTS)
+    Shadow.begin(made, tokens, spec="late=two").swap()
+    found = [None if one is None else one.fingerprint for one in (made.manifest.encoder, made.manifest.late)]
+    assert found == ["words-1", "tokens-2"]
+    live = Collection.open(made.folder, load=lambda _: encoder, late=lambda _: tokens)
+    Shadow.begin(live, other, spec="other").swap()
+    found = [None if one is None else one.fingerprint for one in (live.manifest.encoder, live.manifest.late)]
+    assert found == ["words-2", "tokens-2"]
+    assert check_folder(live.folder, load=None).problems == []
+    again = Collection.open(live.folder, load=lambda _: other, late=lambda _: tokens)
+    assert {again.search("mice", 1, mode=mode)[0].id for mode in ("dense", "late", "hybrid")} == {"owl"}

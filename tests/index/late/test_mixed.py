@@ -45,7 +45,7 @@ def test_the_best_of_both_codecs_are_found(mixed: MixedIndex, world: World, exac
     share = (matches.rows[:, :, None] == world.best(10)[:, None, :]).any(axis=2).mean()
     assert share > 0.97
     assert (np.diff(matches.scores, axis=1) <= 0).all()
-    assert [plan["documents"] for plan in plans] == [599, 201]
+    assert [plan["rows"] for plan in plans] == [599, 201]
     query = world.queries.values[:32]
     np.testing.assert_allclose(mixed.scores(query, matches.rows[0]), matches.scores[0], atol=0.1)
     sums = [one.similarities.sum() for one in mixed.align(query, matches.rows[0].tolist())]

@@ -1,0 +1,81 @@
+"""Queries of one snapshot answered: encoded once, searched, explained, put in a new order where that is asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from retr.index.hits import hits
+from retr.index.loading import NO_TOKENS, Encoders
+from retr.index.rescoring import over_stored, over_tokens, reads_stored
+from retr.index.searching import Ranked, Searcher
+from retr.index.settings import SearchSettings
+from retr.index.snapshot import Snapshot
+from retr.retrieval.embeddings import Embeddings, TokenVectors, Vectors
+from retr.retrieval.errors import BadInput
+from retr.retrieval.protocols import Scorer
+from retr.retrieval.records import Hit
+from retr.retrieval.rerank import rerank
+
+RerankBy = Scorer | Literal["late"]
+"""What puts hits in a new order: a scorer that reads texts, or the token vectors that the collection holds."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answering:
+    """One generation, the encoders that read queries of it, and what is wanted."""
+
+    snapshot: Snapshot
+    encoders: Encoders
+    settings: SearchSettings
+    rerank: RerankBy | None = None
+
+    def answers(self, texts: Sequence[str], k: int) -> list[list[Hit]]:
+        """The k best hits of each query, in the order given. BadInput where the collection has not what is needed."""
+        searcher = Searcher(self.snapshot, self.settings)
+        if self.rerank == "late" and self.snapshot.manifest.late is None:
+            raise BadInput(NO_TOKENS)
+        vectors = self._encoded(searcher.vectors, texts)
+        tokens = (
+            vectors if searcher.vectors == "late" else self._encoded("late" if self.rerank == "late" else "", texts)
+        )
+        found = searcher.search(texts, vectors, k if self.rerank is None else max(k, self.settings.rerank_depth))
+        if self.settings.explain and isinstance(tokens, TokenVectors):
+            self._explain(texts, tokens, found)
+        answers = [hits(self.snapshot, ranked, explain=self.settings.explain) for ranked in found]
+        scorers = self._scorers(texts, vectors, tokens, found)
+        if scorers:
+            depth = self.settings.rerank_depth
+            answers = [rerank(*one, depth=depth) for one in zip(texts, answers, scorers, strict=True)]
+        return [each[:k] for each in answers]
+
+    def _encoded(self, kind: str | None, texts: Sequence[str]) -> Embeddings | None:
+        manifest = self.snapshot.manifest
+        if not kind or not manifest.live_documents:
+            return None
+        return (self.encoders.query_tokens if kind == "late" else self.encoders.query_vectors)(manifest, texts)
+
+    def _explain(self, texts: Sequence[str], tokens: TokenVectors, found: Sequence[list[Ranked]]) -> None:
+        """Which token matched which, in the passages that are scored by their tokens."""
+        from retr.index.matching import explain_tokens
+
+        encoder = self.encoders.late(self.snapshot.manifest)
+        for text, values, ranked in zip(texts, tokens, found, strict=True):
+            for one in ranked[: self.settings.rerank_depth] if self.rerank == "late" else ():
+                one.explain.setdefault("late", {})
+            explain_tokens(self.snapshot, encoder, text, values, ranked)
+
+    def _scorers(
+        self, texts: Sequence[str], vectors: Embeddings | None, tokens: Embeddings | None, found: Sequence[list[Ranked]]
+    ) -> Sequence[Scorer]:
+        """For each query what puts its hits in a new order; nothing where none is wanted."""
+        scorer, snapshot = self.rerank, self.snapshot
+        if scorer is None or not snapshot.manifest.live_documents:
+            return []
+        if scorer == "late":
+            assert isinstance(tokens, TokenVectors)
+            return over_tokens(snapshot, tokens, found)
+        if not reads_stored(scorer, snapshot):
+            return [scorer] * len(texts)
+        given = vectors if isinstance(vectors, Vectors) else self._encoded("dense", texts)
+        assert isinstance(given, Vectors)
+        return over_stored(scorer, snapshot, given, found)
