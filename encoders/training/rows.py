@@ -81,7 +81,9 @@ class Rows:
         self._turn: tuple[int, int, int] | None = None
         self.read = self._fill()
         self.count = self._number("SELECT count(*) FROM rows")
-        self._drawn = self._number(f"SELECT count(*) FROM ({_drawn(settings.temperature)})")
+        self._drawn = self.count
+        if settings.group is not None:
+            self._drawn = self._number(f"SELECT count(*) FROM ({_drawn(settings.temperature)})")
         if not self.count:
             raise BadInput(f"There is no row in {', '.join(map(str, settings.paths))}. Give at least one.")
 
