@@ -131,11 +131,8 @@ def table(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
             spread = f"{row['seeds']} ± {one['sd']:.4f}" if "sd" in one else f"{row['seeds']}"
             lines.append([SHORT[row["way"]], shown, around(one), spread, gap(one.get("against"))])
     columns = [DATA[name], "measure", "mean [95%]", "seeds ± sd", "− CLIP's loss [95%], p adjusted"]
-    return Table(columns, sorted(lines, key=lambda line: [m[1] for m in METRICS.values()].index(_last(line[1]))))
-
-
-def _last(shown: str) -> str:
-    return next(metric for _, metric in METRICS.values() if shown.endswith(metric))
+    order = [" ".join(filter(None, names)) for names in METRICS.values()]
+    return Table(columns, sorted(lines, key=lambda line: order.index(line[1])))
 
 
 def seed_table(cells: Sequence[Mapping[str, Any]]) -> Table:
