@@ -1,12 +1,29 @@
 """What the tests of the bridges share: models as users bring them, and a network that answers to nobody."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from importlib import import_module
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The frameworks' suites mark their asynchronous tests so."""
+    config.addinivalue_line("markers", "asyncio: an asynchronous test of a framework's suite")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an asynchronous test. A plugin for this would ask every other test run for a setting of its own."""
+    if not iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = pyfuncitem._fixtureinfo.argnames
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ class MtebCollection:
     ) -> dict[str, dict[str, float]]:
         """{query id: {document id: score}}, at most `top_k` documents; with `top_ranked`, of those listed there alone.
 
-        A query without a word finds nothing. BadInput before `index`, or for a list of far more than 1,000 documents.
+        A query without a word finds nothing. BadInput before `index`.
         """
         texts = {str(row["id"]): query_of(row) for row in queries}
         found: dict[str, dict[str, float]] = {id: {} for id in texts}

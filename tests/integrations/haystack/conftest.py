@@ -1,0 +1,5 @@
+"""Haystack tells nobody of these tests."""
+
+import os
+
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
