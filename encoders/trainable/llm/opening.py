@@ -48,9 +48,7 @@ def open_llm(path: Path, settings: LlmSettings | None = None, running: BackboneS
     if settings.append_end:
         with_end(tokenizer, end)
     pooling, head = _pooling(folder, table, decoder, running.seed), _head(settings, table, decoder, running.seed)
-    module = LlmModule(decoder.trunk, pooling, head)
-    if not settings.bits:
-        module = module.to(torch.device(running.device))
+    module = LlmModule(decoder.trunk, pooling, head).to(torch.device(running.device))
     generation = GenerationTexts(tokenizer, settings.generation_prompt, start, end[1], most)
     keeps = settings.adapters == "keep" and folder.has_adapter
     return LlmStudent(module, decoder, tokenizer, table, generation, frozen, keeps)
@@ -83,9 +81,7 @@ def _states(decoder: Decoder, ids: Sequence[Sequence[int]], table: LlmTable, sid
 
 
 def _loading(settings: LlmSettings, running: BackboneSettings) -> Loading:
-    return Loading(
-        settings.generates, settings.adapters, running.attention, settings.bits, running.layers, running.dropout
-    )
+    return Loading(settings.generates, settings.adapters, running.attention, 0, running.layers, running.dropout)
 
 
 def _pooling(folder: LlmFolder, table: LlmTable, decoder: Decoder, seed: int) -> LatentPooling | None:

@@ -16,7 +16,7 @@ class LlmSettings:
     that ask for the probability of a text; `generation_prompt` then stands before it, `{query}` and all.
     `reference`: also hold the model as it was, where no low-rank updates can be switched off to get it. `head`:
     objectives may ask for vectors behind two layers that are only for training. `adapters`: keep those of the folder
-    to learn on, instead of adding them into the weights. `bits`: hold frozen weights in 4 or 8 bits on a GPU.
+    to learn on, instead of adding them into the weights.
     """
 
     attention: Direction | Literal[""] = ""
@@ -35,7 +35,6 @@ class LlmSettings:
     reference: bool = False
     head: bool = False
     adapters: Literal["merge", "keep"] = "merge"
-    bits: int = 0
 
     def __post_init__(self) -> None:
         if self.attention:
@@ -49,8 +48,6 @@ class LlmSettings:
             raise BadInput(f"generation_prompt is {self.generation_prompt!r}; it must hold {{query}}.")
         if self.reference and not self.generates:
             raise BadInput("reference is true and generates false: a reference is for generation. Set generates too.")
-        if self.bits and self.adapters != "keep":
-            raise BadInput("bits needs adapters = keep: weights of few bits cannot take an adapter in, nor learn.")
         LatentShape(self.latents, self.heads, self.head_dim)
 
     def changed(self, told: LlmTable, max_tokens: int, window: int) -> LlmTable:

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("pytorch_lightning")
 
 from retr.encoders import load_encoder  # noqa: E402
+from retr.encoders.objectives.grad_cache import GradCache  # noqa: E402
 from retr.encoders.objectives.grl import GRL  # noqa: E402
 from retr.encoders.objectives.preference import PreferenceSettings  # noqa: E402
 from retr.encoders.objectives.ullme import NTXent  # noqa: E402
@@ -18,8 +19,10 @@ from retr.encoders.trainable.backbone import BackboneSettings  # noqa: E402
 from retr.encoders.trainable.llm.decoder import without_adapters  # noqa: E402
 from retr.encoders.trainable.llm.opening import open_llm  # noqa: E402
 from retr.encoders.trainable.llm.settings import LlmSettings  # noqa: E402
+from retr.encoders.trainable.llm.student import LlmStudent  # noqa: E402
+from retr.encoders.training.batches import Batch  # noqa: E402
 from retr.encoders.training.job import TrainingJob  # noqa: E402
-from retr.encoders.training.optimising import add_low_rank  # noqa: E402
+from retr.encoders.training.optimising import add_low_rank, checkpoint_activations  # noqa: E402
 from retr.encoders.training.rows import RowsSettings  # noqa: E402
 from retr.encoders.training.settings import LoraSettings, TrainSettings  # noqa: E402
 from retr.retrieval.errors import BadInput  # noqa: E402
@@ -136,6 +139,37 @@ def test_a_copy_is_the_reference_where_all_weights_learn(llama: Path) -> None:
     torch.testing.assert_close(student.reference_log_probs(["red"], ["fish"])[0], base)
 
 
+BATCH = Batch(
+    ("red", "stone", "sky"),
+    ("the red fish swims", "a stone falls", "from the sky"),
+    (("a stone", "cold water"), ("fish",), ("in cold water",)),
+)
+
+
+def gradients(student: LlmStudent, objective: Any) -> dict[str, Any]:
+    student.module.train()
+    student.module.zero_grad()
+    torch.manual_seed(1)
+    objective(student, BATCH).backward()
+    return {name: value.grad.clone() for name, value in student.module.named_parameters() if value.grad is not None}
+
+
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable:FutureWarning")
+def test_chunks_and_layers_computed_twice_give_the_gradient_of_the_whole(llama: Path) -> None:
+    settings = LlmSettings(attention="bidirectional", generates=True, reference=True)
+    student = open_llm(llama, settings)
+    objective = GRL(vectors=NTXent(margin=None))
+    whole = gradients(student, objective)
+    assert all(value.any() for value in whole.values())
+    chunked = gradients(student, GradCache(1).around(objective))
+    checkpoint_activations(student.module)
+    twice = gradients(student, objective)
+    for found in (chunked, twice):
+        assert found.keys() == whole.keys()
+        for name, value in found.items():
+            torch.testing.assert_close(value, whole[name], atol=1e-4, rtol=1e-3)
+
+
 def test_a_run_with_every_part_learns_and_is_served(llama: Path, tmp_path: Path) -> None:
     rows = [
         {"query": "red", "positive": "the red fish swims", "negatives": ["a stone falls"]},
@@ -167,7 +201,6 @@ def test_settings_that_do_not_fit_are_refused(llama: Path) -> None:
         ({"attention": "both"}, "attention is causal, bidirectional"),
         ({"generation_prompt": "no place"}, "must hold {query}"),
         ({"reference": True}, "generates false"),
-        ({"bits": 4}, "adapters = keep"),
         ({"similarity": "cosine", "normalise": False}, "Set similarity to dot"),
     ]:
         with pytest.raises(BadInput, match=message):
