@@ -82,7 +82,7 @@ def _prove(model: Any, folder: LlmFolder, window: int) -> None:
 
 def _quantised(folder: LlmFolder, device: str, bits: int) -> TorchNetwork:
     """Weights of few bits, which cannot be moved: texts of equal length share a run."""
-    if device.partition(":")[0] not in ("cuda", "auto"):
+    if device not in ("cuda", "auto"):
         raise NotFound(
             f"Weights of {bits} bits run on an NVIDIA GPU alone; got the device {device!r}. Use cuda+int{bits}."
         )
