@@ -37,7 +37,8 @@ def pairs(
     method: Annotated[
         str,
         typer.Option(
-            help="ict: a sentence and its passage; bfs: the document's first section and another; wlp: links."
+            help="ict: a sentence and its passage; bfs: the document's first section and another; wlp: links; "
+            "generate: a decoder's question to each passage."
         ),
     ] = "ict",
     seed: Annotated[int, typer.Option(help="Draws sentences and passages.")] = 0,
@@ -55,6 +56,12 @@ def pairs(
         str | None,
         typer.Option(help="Metadata field of links to ids, titles or URLs (wlp).", rich_help_panel=READING),
     ] = None,
+    generator: Annotated[
+        str, typer.Option(help="Folder of a decoder that writes the questions (generate).", metavar="DIR")
+    ] = "",
+    copy: Annotated[
+        bool, typer.Option("--copy/--no-copy", help="Keep questions to the words of their text (generate).")
+    ] = True,
     text_field: TextFieldOption = None,
     id_field: IdFieldOption = None,
     title_field: TitleFieldOption = None,
@@ -77,7 +84,7 @@ def pairs(
     from retr.retrieval.errors import BadInput
 
     settings = PairSettings(
-        method, seed, rows, keep_prob, passage_words, min_words, max_words, language, links_field=links_field
+        method, seed, rows, keep_prob, passage_words, min_words, max_words, language, links_field, generator, copy
     )
     reading = ReadSettings(
         text_field=text_field,

@@ -8,8 +8,12 @@ METHODS: dict[str, str] = {
     "ict": "retr.distill.pairs.ict:of_page",
     "bfs": "retr.distill.pairs.bfs:of_page",
     "wlp": "retr.distill.pairs.wlp:of_pages",
+    "generate": "retr.distill.generating.questions:of_page",
 }
-"""Inverse cloze, body first selection and link prediction (Chang et al., ICLR 2020, arXiv 2002.03932, section 3)."""
+"""Inverse cloze, body first selection and link prediction (Chang et al., ICLR 2020, arXiv 2002.03932, section 3).
+
+`generate` has a decoder write a question to each passage.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,7 @@ class PairSettings:
     often the sentence stays in its passage (ict; ORQA, Lee et al. 2019, arXiv 1906.00300, keeps 1 in 10). A sentence
     that asks has `min_words` to `max_words` words; a passage has about `passage_words`, and ends where a sentence does.
     `language` is the code by which sentences are told apart; `links_field` names a metadata field of links (wlp).
+    `generator` is the folder of a decoder, whose questions keep to the text's words where `copy` says so (generate).
     """
 
     method: str = "ict"
@@ -31,6 +36,8 @@ class PairSettings:
     max_words: int = 64
     language: str = "en"
     links_field: str | None = None
+    generator: str = ""
+    copy: bool = True
 
     def __post_init__(self) -> None:
         """Refuse an unknown method and numbers out of their range."""
@@ -50,3 +57,11 @@ class PairSettings:
             raise BadInput(f"language is {self.language!r}; give a code such as en, de or zh.")
         if self.links_field is not None and self.method != "wlp":
             raise BadInput(f"links_field is {self.links_field!r}, and {self.method} reads no links. Leave it out.")
+        self._check_generator()
+
+    def _check_generator(self) -> None:
+        if bool(self.generator) != (self.method == "generate"):
+            raise BadInput(
+                f"generator is {self.generator!r} and method {self.method}: generate needs the folder of a decoder, "
+                "and no other method has one."
+            )

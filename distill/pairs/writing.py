@@ -45,6 +45,7 @@ def _reason(counts: Counts, settings: PairSettings) -> str:
     reasons = {
         "ict": "no passage has two sentences. Give longer texts, or lower min_words.",
         "bfs": "no document has a second paragraph or passage. Use ict, or lower passage_words.",
+        "generate": "the decoder wrote no question of a fitting length. Take another, or lower min_words.",
         "wlp": f"no link, of {counts.links:,}, leads from one to another. Read all in one run, or name links_field.",
     }
     return reasons[settings.method]

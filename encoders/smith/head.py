@@ -53,7 +53,7 @@ class DocumentHead:
         found = x[0]
         if self.settings.combine != "normal":
             found = np.concatenate([found, blocks.sum(0) if self.settings.combine == "sum_concat" else blocks.mean(0)])
-        return unit(self._linear("out", found)[None])[0]
+        return np.asarray(unit(self._linear("out", found)[None])[0])
 
     def _linear(self, name: str, x: Floats) -> Floats:
         return np.asarray(x @ self.parts[f"{name}.weight"].T + self.parts[f"{name}.bias"], np.float32)

@@ -1,6 +1,6 @@
 """LexSemBridge that learns: on any bi-encoder, a head that weighs a query's vector by its words (arXiv 2508.17858)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -85,14 +85,14 @@ class ContextualGate(Gate):
     def __init__(self, words: int, dim: int, head: WordsHead, encoder: Any) -> None:
         super().__init__(words, dim)
         self.head = head
-        self._words = lambda: words_of(encoder)
+        self._words: Callable[[], torch.Tensor] = lambda: words_of(encoder)
 
     def logits(self, ids: Sequence[Sequence[int]], states: torch.Tensor, left_out: frozenset[int]) -> torch.Tensor:
         """As of StatisticalGate."""
-        said = self.head(states[:, 0], self._words()).relu().log1p()
+        said: torch.Tensor = self.head(states[:, 0], self._words())
         kept = torch.ones(said.shape[1], device=said.device)
         kept[sorted(left_out)] = 0
-        return (said * kept) @ self.weight
+        return (torch.log1p(torch.relu(said)) * kept) @ self.weight
 
 
 class LexSemModule(torch.nn.Module):

@@ -100,7 +100,7 @@ class MVPStudent(ScoresOnly):
             encoder_attention_mask=mask,
             use_cache=False,
         ).last_hidden_state
-        return found[:, 0].unflatten(0, (len(lists), count))
+        return found[:, 0].reshape(len(lists), count, dim)
 
     def save(self, folder: Path) -> None:
         """Write a transformers folder and retr.json, which makes it a scorer's."""

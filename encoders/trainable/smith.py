@@ -127,7 +127,7 @@ class SmithStudent:
             return self.module.document.of_blocks(self.backbone.states([rows[row] for row in group])[:, 0])
 
         blocks = in_passes([len(row) for row in rows], self.device, work)
-        parts = torch.split(blocks, [len(found) for found in documents])
+        parts = list(torch.split(blocks, [len(found) for found in documents]))
         real = pad_sequence([part.new_ones(len(part), dtype=torch.bool) for part in parts], batch_first=True)
         return pad_sequence(parts, batch_first=True), real
 
