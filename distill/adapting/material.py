@@ -6,7 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from retr.distill.adapting.questions import Questioner, held_out_question, place_of
+from retr.distill.adapting.asking import asked_once
+from retr.distill.adapting.questions import OWN, Questioner, held_out_question, place_of
 from retr.distill.adapting.settings import FEWEST_HELD_OUT, AdaptSettings
 from retr.distill.adapting.stages import Report, read_lines, write_lines
 from retr.distill.pairs import Pair, PairSettings
@@ -16,6 +17,8 @@ from retr.retrieval.records import Document
 DOCUMENTS, PAIRS, PSEUDO = "documents.jsonl", "pairs.jsonl", "pseudo.jsonl"
 SHARE = 5
 """At most one document in so many is held out."""
+Progress = tuple[int, Report]
+"""How many documents there are, and what is told of them."""
 
 
 def gather(
@@ -79,15 +82,15 @@ def _write_pairs(
     settings: AdaptSettings,
     questioners: Sequence[Questioner],
     held: set[str],
-    progress: tuple[int, Report],
+    progress: Progress,
 ) -> tuple[int, int]:
     """All pairs, and then, of more than training takes, those whose hashes come first."""
     drawn = Smallest(settings.steps * settings.batch_size)
     every = folder / "every.jsonl"
 
     def pairs() -> Iterator[dict[str, Any]]:
-        for questioner in questioners:
-            for pair in questioner.ask(_trained_on(folder / DOCUMENTS, held, questioner.name, progress)):
+        for number, questioner in enumerate(questioners):
+            for pair in _asked(questioner, folder, settings, (number, held), progress):
                 drawn.offer(_place(settings.seed, pair.query, pair.positive))
                 yield {**asdict(pair), "questioner": questioner.name}
 
@@ -101,15 +104,42 @@ def _write_pairs(
         (line for line in read_lines(every) if drawn.holds(_place(settings.seed, line["query"], line["positive"]))),
     )
     every.unlink()
+    for log in folder.glob("asked-*.jsonl"):
+        log.unlink()
     return made, kept
 
 
-def _trained_on(path: Path, held: set[str], name: str, progress: tuple[int, Report]) -> Iterator[Document]:
-    count, report = progress
-    for number, document in enumerate(documents_in(path), start=1):
+def _asked(
+    questioner: Questioner, folder: Path, settings: AdaptSettings, which: tuple[int, set[str]], progress: Progress
+) -> Iterator[Pair]:
+    """Our own are quick. Another, such as a model, is asked of no more documents than training takes pairs."""
+    (number, held), (count, report) = which, progress
+    quick, most = isinstance(questioner, tuple(OWN.values())), settings.steps * settings.batch_size
+    few = None if quick else _chosen(folder, held, settings.seed, most)
+
+    def told() -> Iterator[Document]:
+        asked = 0
+        for place, document in enumerate(documents_in(folder / DOCUMENTS), start=1):
+            if document.id not in held and (few is None or few.holds(_turn(settings.seed, document))):
+                asked += 1
+                yield document
+            unit = f"documents asked by {questioner.name}"
+            report(unit, *((place, count) if few is None else (asked, min(count, most))))
+
+    return questioner.ask(told()) if quick else asked_once(questioner, told(), folder / f"asked-{number}.jsonl")
+
+
+def _chosen(folder: Path, held: set[str], seed: int, most: int) -> "Smallest":
+    """Which documents to ask about, whatever their order."""
+    found = Smallest(most)
+    for document in documents_in(folder / DOCUMENTS):
         if document.id not in held:
-            yield document
-        report(f"documents asked by {name}", number, count)
+            found.offer(_turn(seed, document))
+    return found
+
+
+def _turn(seed: int, document: Document) -> int:
+    return place_of(seed, "asked", document.id)
 
 
 def pairs_in(folder: Path) -> list[Pair]:

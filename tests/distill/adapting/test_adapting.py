@@ -235,6 +235,38 @@ def test_a_questioner_of_ones_own_asks(asked: Make, documents: Make) -> None:
     assert all(row["query"].startswith("what of d") for row in lines(plan.work / "rows.jsonl"))
 
 
+def test_a_slow_questioner_is_asked_of_few_documents_and_of_each_once(tmp_path: Path, documents: Make) -> None:
+    from retr.distill.adapting.material import gather, pairs_in
+
+    class Counting(Generator):
+        def __init__(self, stop: int = 99) -> None:
+            self.seen: list[str] = []
+            self.stop = stop
+
+        def ask(self, documents: Any) -> Iterator[Pair]:
+            for document in documents:
+                if len(self.seen) == self.stop:
+                    raise KeyboardInterrupt
+                self.seen.append(document.id)
+                yield from super().ask([document])
+
+    settings = AdaptSettings(steps=10, batch_size=4)
+
+    def made(questioner: Counting, name: str) -> list[Pair]:
+        gather(documents(), tmp_path / name, settings, [questioner], hold_out=True, report=lambda *told: None)
+        return pairs_in(tmp_path / name)
+
+    whole = made(one := Counting(), "whole")
+    assert len(whole) == len(one.seen) == 40 < 48  # of those that are not held out
+    with pytest.raises(KeyboardInterrupt):
+        made(cut := Counting(stop=20), "cut")
+    log = tmp_path / "cut" / "asked-0.jsonl"
+    log.write_bytes(log.read_bytes() + b'{"documents": "torn')
+    assert made(again := Counting(), "cut") == whole
+    assert again.seen == one.seen[16:] and cut.seen == one.seen[:20]
+    assert not log.exists()
+
+
 def test_questioners_are_named_or_a_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
     from retr.distill.adapting.questions import open_questioners
     from retr.retrieval.errors import NotFound
