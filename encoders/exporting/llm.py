@@ -68,7 +68,10 @@ class LlmSubject:
             return self.outputs()
         from sentence_transformers import SentenceTransformer
 
-        model = SentenceTransformer(str(self.folder), device="cpu", local_files_only=True, trust_remote_code=False)
+        from retr.encoders.llm.loading import silent
+
+        with silent():
+            model = SentenceTransformer(str(self.folder), device="cpu", local_files_only=True, trust_remote_code=False)
         found = model.encode(
             list(self.texts.texts),
             prompt=self.model.document_prompt or None,

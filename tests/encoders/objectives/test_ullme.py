@@ -96,6 +96,13 @@ def test_rows_of_one_query_or_of_one_positive_have_one_label(letters: Any) -> No
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
 
 
+def test_the_anchors_of_each_process_make_up_the_whole(letters: Any) -> None:
+    vectors = letters().encode_queries([*BATCH.queries, *BATCH.positives])
+    labels, loss = torch.tensor([0, 1, 2, 0, 1, 2]), NTXent(margin=None)
+    parts = [loss.of_labels(vectors, labels, torch.arange(first, first + 2)) for first in (0, 2, 4)]
+    torch.testing.assert_close(torch.stack(parts).mean(), loss.of_labels(vectors, labels, torch.arange(6)))
+
+
 def test_equal_probabilities_give_the_known_losses() -> None:
     same = Gains(torch.zeros(3), torch.zeros(3))
     found = {name: float(loss(same, 0.1, 0.0).mean()) for name, loss in LOSSES.items()}
