@@ -39,11 +39,11 @@ def open_llm_network(folder: LlmFolder, device: str = "") -> Opened:
     return Opened(LlmNetwork(network, folder.table, pooling), folder.weight_files, runtime, precision=told)
 
 
-def proven_model(folder: LlmFolder, how: Loading | None = None) -> Any:
-    """The model in float32 with the first attention in which it looks the way it is told to."""
-    how, window = how or Loading(), window_of(folder)
+def proven_model(folder: LlmFolder, bits: int = 0) -> Any:
+    """The model with the first attention in which it looks the way it is told to; in float32 unless of few bits."""
+    window = window_of(folder)
     for attention in ATTENTIONS:
-        model = load_model(folder, Loading(attention=attention, bits=how.bits))
+        model = load_model(folder, Loading(attention=attention, bits=bits))
         try:
             _prove(model, folder, window)
         except BadInput:
@@ -86,6 +86,6 @@ def _quantised(folder: LlmFolder, device: str, bits: int) -> TorchNetwork:
         raise NotFound(
             f"Weights of {bits} bits run on an NVIDIA GPU alone; got the device {device!r}. Use cuda+int{bits}."
         )
-    model = proven_model(folder, Loading(bits=bits)).requires_grad_(False)
+    model = proven_model(folder, bits).requires_grad_(False)
     inputs = frozenset(inspect.signature(model.forward).parameters)
     return TorchNetwork(model, False, inputs, Placement(model.device, torch.bfloat16), None, TOKENS_ON_GPU)
