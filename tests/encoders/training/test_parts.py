@@ -184,12 +184,15 @@ def test_pieces_of_one_process_are_the_module_itself() -> None:
     assert all(value is before[name] for name, value in module.named_parameters())
 
 
-def test_a_transformers_layers_are_what_is_spread_one_by_one(make_bi: Any) -> None:
+@pytest.mark.parametrize(
+    ("family", "layer"), [("bert", "BertLayer"), ("mpnet", "MPNetLayer"), ("distilbert", "TransformerBlock")]
+)
+def test_a_transformers_layers_are_what_is_spread_one_by_one(family: str, layer: str, make_bi: Any) -> None:
     pytest.importorskip("transformers")
     from retr.encoders.trainable.bi import BiSettings, open_bi
 
-    student = open_bi(make_bi(seed=1), BiSettings(projection=8))
-    assert {one.__name__ for one in layers_of(student.module)} == {"BertLayer"}
+    student = open_bi(make_bi(family, seed=1), BiSettings(projection=8))
+    assert {one.__name__ for one in layers_of(student.module)} == {layer}
     assert layers_of(small()) == set()
 
 
