@@ -39,6 +39,7 @@ COMMANDS: dict[str, str] = {
     "compare": "retr.cli.compare:compare",
     "export": "retr.cli.export:export",
     "serve": "retr.cli.serve:serve",
+    "mcp": "retr.cli.mcp:mcp",
     "models": "retr.cli.models:models",
     "doctor": "retr.cli.doctor:doctor",
 }
