@@ -21,10 +21,16 @@ class GenerationTexts:
     max_tokens: int
 
     def prompts(self, queries: Sequence[str]) -> list[list[int]]:
-        """Each query in the template, cut to half of all tokens at most, and never empty."""
+        """Each query in the template, never empty; half of all tokens at most, of which what follows it is kept."""
         texts = [self.template.replace("{query}", query) for query in queries]
+        after = self._plain([self.template.partition("{query}")[2]])[0]
         room = max(1, self.max_tokens // 2)
-        return [([*self.start, *ids] or [self.end])[:room] for ids in self._plain(texts)]
+        tail = len(after) if len(after) < room else 0
+        found = []
+        for ids in self._plain(texts):
+            row = [*self.start, *ids] or [self.end]
+            found.append(row if len(row) <= room else [*row[: room - tail], *row[len(row) - tail :]])
+        return found
 
     def targets(self, documents: Sequence[str], prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         """Each document as the rest of its row, cut before its end token is put behind it."""

@@ -104,6 +104,17 @@ def test_the_probability_of_a_text_is_that_of_its_tokens_one_by_one(llama: Path)
         assert counts[row] == len(target)
 
 
+def test_a_long_query_is_cut_and_not_what_follows_it(llama: Path) -> None:
+    settings = LlmSettings(generates=True, generation_prompt="query : {query} in water")
+    texts = open_llm(llama, settings, BackboneSettings(max_tokens=16)).generation
+    short, long = texts.prompts(["red", "fish " * 30])
+    assert len(long) == 8
+    assert long[-2:] == short[-2:]
+    assert long[:2] == short[:2]
+    (target,) = texts.targets(["stone " * 30], [long])
+    assert (len(target), target[-1]) == (8, 2)
+
+
 def test_without_logits_there_is_no_probability(llama: Path) -> None:
     with pytest.raises(BadInput, match="generates = true"):
         open_llm(llama).log_probs(["a"], ["b"])
