@@ -56,6 +56,12 @@ def serve(
     writable: Annotated[
         bool, typer.Option("--writable", help="Without keys: let callers write.", rich_help_panel=_ACCESS)
     ] = False,
+    judgements: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the page's thumbs are kept. Default: INDEX.qrels.tsv.", metavar="FILE", rich_help_panel=_ACCESS
+        ),
+    ] = None,
     open_to_all: Annotated[
         bool,
         typer.Option("--open-to-all", help="Without keys: listen beyond this machine.", rich_help_panel=_ACCESS),
@@ -109,6 +115,7 @@ def serve(
         keys=keys,
         open_to_all=open_to_all,
         writable=writable,
+        judgements=judgements,
         batch_tokens=batch_tokens,
         waiting_tokens=waiting_tokens,
         max_requests=max_requests,

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from retr.cli.serving import documents, embeddings, health, reranking, searching
+from retr.cli.serving import documents, embeddings, health, judgements, page, reranking, searching
 from retr.cli.serving.failures import Failure, answer
 from retr.cli.serving.guarding import FREE, Guard, rule_of
 from retr.cli.serving.keys import Keys
@@ -21,6 +21,8 @@ ROUTERS = (
     reranking.jina,
     searching.routes,
     documents.routes,
+    judgements.routes,
+    page.routes,
     health.routes,
 )
 
@@ -59,7 +61,7 @@ def make_app(service: Service, keys: Keys) -> Guard:
     async def described() -> dict[str, Any]:
         return document
 
-    return Guard(app, service, keys, known | {"/", "/openapi.json"})
+    return Guard(app, service, keys, known | {"/openapi.json"})
 
 
 async def _refused(request: Request, error: Exception) -> Response:

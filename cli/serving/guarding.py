@@ -95,7 +95,7 @@ class Guard:
         self._check_host(headers)
         needed = rule_of(scope["method"], path).scope
         if needed is not None:
-            self._check_key(headers, needed)
+            scope["retr.scope"] = self._check_key(headers, needed)
         settings = self._service.settings
         if self._in_flight > settings.max_requests:
             raise Failure(
@@ -118,7 +118,7 @@ class Guard:
         if name not in LOOPBACK:
             raise Failure(421, "This server answers to localhost alone. Give it keys to serve other names.", "host")
 
-    def _check_key(self, headers: Headers, needed: Scope) -> None:
+    def _check_key(self, headers: Headers, needed: Scope) -> Scope:
         kind, _, key = headers.get("authorization", "").partition(" ")
         scope = self._keys.scope_of(key.strip() if kind.lower() == "bearer" else None)
         if scope is None:
@@ -131,6 +131,7 @@ class Guard:
                 else "This server is read-only. Start it with --writable, or with --keys and a key of the scope write."
             )
             raise Failure(403, text, "read_only")
+        return scope
 
     async def _body(self, scope: Any, receive: Receive) -> bytes:
         """The whole body; a Failure when it is too large or too slow."""

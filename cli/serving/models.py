@@ -40,6 +40,10 @@ class Models:
             loaded = load_encoder(wanted, device=self._settings.device)
             return loaded if loaded.similarity == "maxsim" else self.take_encoder(loaded, wanted)
 
+    def load_late(self, spec: str) -> Encoder:
+        """A late encoder, which stands beside the index's encoder, as it is."""
+        return load_encoder(spec, device=self._settings.device)
+
     def take_encoder(self, encoder: Encoder, spec: str) -> SharedEncoder:
         """Serve this encoder from now on."""
         batcher = TextBatcher(encoder, self._batching, seen=self._seen("encoder"))
@@ -62,6 +66,11 @@ class Models:
                 404, "This server has no encoder with one vector a text. Start it with --encoder.", "no_model"
             )
         return self._encoder[1]
+
+    @property
+    def has_scorer(self) -> bool:
+        """Whether a scorer is served."""
+        return self._scorer is not None
 
     @property
     def scorer(self) -> SharedScorer:

@@ -25,7 +25,7 @@ Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class SearchRequest(Asked):
-    """The words of `retr search`: `where` is a filter, `rerank` lets the server's reranker read the best hits."""
+    """The words of `retr search`: `where` is a filter, `rerank` lets the server's reranker see the best hits."""
 
     query: Annotated[Text, Field(max_length=MAX_QUERY_CHARACTERS)]
     k: Annotated[int, Field(ge=1, le=MOST_HITS)] = 10
@@ -36,6 +36,7 @@ class SearchRequest(Asked):
     fusion: str = "rrf"
     weights: Annotated[list[Weight], Field(min_length=2, max_length=2)] = Field(default_factory=lambda: [1.0, 1.0])
     depth: Depth = 100
+    candidates: Depth | None = None
     exact: bool = False
     passages: bool = False
     explain: bool = False
@@ -58,6 +59,7 @@ class SearchRequest(Asked):
             rerank_depth=self.rerank_depth,
             explain=self.explain,
             exact=self.exact,
+            candidates=self.candidates,
         )
 
 

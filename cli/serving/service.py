@@ -68,6 +68,16 @@ class Service:
         return self._collection is not None
 
     @property
+    def reranker(self) -> str | None:
+        """What hits are reranked by: the scorer's name, `late` where the index has token vectors; None without."""
+        if self.models.has_scorer:
+            return self.models.scorer_names[0]
+        return "late" if self.has_index and self.collection.manifest.late is not None else None
+
+    def _by(self) -> Any:
+        return self.models.scorer if self.models.has_scorer else "late"
+
+    @property
     def ready(self) -> bool:
         """Whether new requests are welcome."""
         return not self.draining
@@ -75,8 +85,8 @@ class Service:
     async def search(self, query: str, k: int, settings: SearchSettings, *, rerank: bool) -> Found:
         """The k best hits of the live generation."""
         _ = self.collection
-        if rerank:
-            _ = self.models.scorer
+        if rerank and self.reranker is None:
+            raise Failure(404, "This server has no reranker. Start it with --rerank cross=FOLDER.", "no_model")
         check_query(query)
         # Reranked and explained searches share nothing, and so go alone.
         alone = object() if rerank or settings.explain else None
@@ -111,8 +121,8 @@ class Service:
         collection = self.collection
         with self._moving:
             moved = collection.refresh()
-            if moved and collection.manifest.encoder is not None:
-                _ = collection.encoder
+            if moved:
+                _load(collection)
             self._tell(collection)
         return moved
 
@@ -137,9 +147,9 @@ class Service:
         if self.settings.index is None:
             self.models.load_encoder(self.settings.encoder)
             return None
-        collection = Collection.open(self.settings.index, load=self.models.load_encoder)
-        if collection.manifest.encoder is not None:
-            _ = collection.encoder
+        models = self.models
+        collection = Collection.open(self.settings.index, load=models.load_encoder, late=models.load_late)
+        _load(collection)
         self._tell(collection)
         return collection
 
@@ -150,7 +160,7 @@ class Service:
     def _search(self, key: tuple[int, SearchSettings, bool, Any], queries: list[str]) -> list[Found]:
         k, settings, rerank, _ = key
         collection = self.collection
-        scorer = self.models.scorer if rerank else None
+        scorer = self._by() if rerank else None
         for _ in range(_TRIES):
             before = collection.manifest.generation
             found = collection.search_many(queries, k, settings=settings, rerank=scorer)
@@ -163,3 +173,11 @@ class Service:
         done = write_all(collection, writes, self.settings.write_wait_seconds)
         self._tell(collection)
         return done
+
+
+def _load(collection: Collection) -> None:
+    """Load the collection's encoders now, so that no request waits for it; Mismatch where one is not its own."""
+    if collection.manifest.encoder is not None:
+        _ = collection.encoder
+    if collection.manifest.late is not None:
+        _ = collection.late_encoder

@@ -14,7 +14,7 @@ import retr
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("retrieval", "encoders", "index", "distill", "cli")
-DATA = ("retrieval/sample", "encoders/reading/vocabularies")
+DATA = ("retrieval/sample", "encoders/reading/vocabularies", "cli/serving/page")
 KERNELS = {"retr/encoders/kernels/_packed.abi3.so", "retr/index/late/kernels/_late.abi3.so"}
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", "venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "bench", "*.so"
