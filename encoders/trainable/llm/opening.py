@@ -19,7 +19,7 @@ from retr.encoders.trainable.llm.decoder import Decoder
 from retr.encoders.trainable.llm.rows import Side
 from retr.encoders.trainable.llm.settings import LlmSettings
 from retr.encoders.trainable.llm.student import LlmModule, LlmStudent
-from retr.encoders.trainable.llm.texts import GenerationTexts, end_token, start_of, with_end
+from retr.encoders.trainable.llm.texts import GenerationTexts, end_token, start_of, uncut, with_end
 from retr.retrieval.errors import BadInput
 
 TOLERANCE = 1e-4
@@ -49,7 +49,7 @@ def open_llm(path: Path, settings: LlmSettings | None = None, running: BackboneS
         with_end(tokenizer, end)
     pooling, head = _pooling(folder, table, decoder, running.seed), _head(settings, table, decoder, running.seed)
     module = LlmModule(decoder.trunk, pooling, head).to(torch.device(running.device))
-    generation = GenerationTexts(tokenizer, settings.generation_prompt, start, end[1], most)
+    generation = GenerationTexts(uncut(tokenizer), settings.generation_prompt, start, end[1], most)
     keeps = settings.adapters == "keep" and folder.has_adapter
     return LlmStudent(module, decoder, tokenizer, table, generation, frozen, keeps)
 

@@ -12,7 +12,7 @@ from retr.retrieval.errors import BadInput
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GenerationTexts:
-    """Prompts and targets for `Decoder.log_probs`; `start` is what the tokenizer puts before a text."""
+    """Prompts and targets for `Decoder.log_probs`; `start` is what the tokenizer, which cuts none, puts before one."""
 
     tokenizer: Any
     template: str
@@ -75,6 +75,15 @@ def with_end(tokenizer: Any, end: tuple[str, int]) -> None:
     own = [tokenizer.post_processor] if tokenizer.post_processor else []
     last = processors.TemplateProcessing(single=f"$A {name}", pair=f"$A $B {name}", special_tokens=[(name, number)])
     tokenizer.post_processor = processors.Sequence([*own, last])
+
+
+def uncut(tokenizer: Any) -> Any:
+    """The same tokenizer, which cuts no text."""
+    from tokenizers import Tokenizer
+
+    other = Tokenizer.from_str(tokenizer.to_str())
+    other.no_truncation()
+    return other
 
 
 def start_of(tokenizer: Any, end: int) -> tuple[int, ...]:
