@@ -70,11 +70,6 @@ class RetrDocumentStore(MetadataMethods):
         """The collection behind it, for all that Haystack has no word for: snapshots, filters, compaction."""
         return self.shelf.collection
 
-    @property
-    def encodes(self) -> bool:
-        """Whether vectors are made here, from texts."""
-        return self._dim is None and self.collection.manifest.encoder is not None
-
     def count_documents(self) -> int:
         """How many documents there are."""
         return len(self.collection)
@@ -154,9 +149,12 @@ class RetrDocumentStore(MetadataMethods):
         filters: HaystackFilter | None = None,
         top_k: int = 10,
     ) -> list[HaystackDocument]:
-        """The best documents by both, their ranks fused. A store that does not encode needs the query's vector."""
+        """The best documents by both, their ranks fused; in an index of words alone, by words.
+
+        Where vectors come with the documents, the query's must be given too.
+        """
         if query_embedding is None:
-            if not self.encodes:
+            if self._dim is not None:
                 raise BadInput("This store has no encoder; hybrid retrieval needs the query's embedding too.")
             return self._by_text(query, "hybrid", filters, top_k)
         where = to_filter(filters, self.shelf)
