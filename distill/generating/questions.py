@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from retr.distill.pairs.making import Pair
 from retr.distill.pairs.pages import Page, Passage, passages, read_page
 from retr.distill.pairs.settings import PairSettings
 from retr.retrieval.corpus.settings import ReadSettings
+from retr.retrieval.errors import NotFound, missing_package
 from retr.retrieval.records import Document
 
 if TYPE_CHECKING:
@@ -60,9 +62,11 @@ def _told(page: Page, passage: Passage) -> str:
 @lru_cache(maxsize=1)
 def _writer(folder: str, settings: GenerateSettings) -> "Writer":
     """The decoder, loaded once for all pages."""
+    for package in ("torch", "transformers"):
+        if find_spec(package) is None:
+            raise missing_package(package, needed_for="Writing questions", extra="train")
     from retr.distill.generating.writer import open_writer
     from retr.encoders.reading.folder import reading
-    from retr.retrieval.errors import NotFound
 
     path = Path(folder).expanduser()
     if not path.is_dir():
