@@ -25,6 +25,7 @@ from retr.index.searching import Searcher, check_query
 from retr.index.settings import Mode, SearchSettings, check_k
 from retr.index.snapshot import Snapshot, open_snapshot
 from retr.index.writing.batch import given_vectors
+from retr.retrieval.chunking import Chunker
 from retr.retrieval.embeddings import Floats, Vectors
 from retr.retrieval.errors import BadInput
 from retr.retrieval.filters import Filter
@@ -89,6 +90,11 @@ class Reading:
     def late_encoder(self) -> Encoder:
         """The encoder of its token vectors. BadInput where it has none, Mismatch when what loads is another one."""
         return self._encoders.late(self.manifest)
+
+    @property
+    def chunker(self) -> Chunker:
+        """What cuts its documents into passages."""
+        return self._encoders.chunker(self.manifest)
 
     def refresh(self) -> bool:
         """Move on to the live generation; whether there was a newer one."""

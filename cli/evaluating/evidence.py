@@ -67,13 +67,7 @@ def _found(
 
 def _passages(collection: "Collection") -> Iterator[str]:
     """The passages as the index cut them, with their titles, since those are found with them."""
-    from retr.index.writing.creation import make_chunker
-    from retr.retrieval.chunking import ChunkSettings
-
-    chunker = make_chunker(
-        ChunkSettings(**collection.manifest.settings["chunk"]),
-        collection.encoder if collection.manifest.encoder is not None else None,
-    )
+    chunker = collection.chunker
     ids = collection.ids()
     for start in range(0, len(ids), 1000):
         for document in collection.get(ids[start : start + 1000]):

@@ -24,7 +24,7 @@ PLACE = "place"
 """The metadata field with a document's place in its corpus: the candidates of a reranking task are named by it."""
 
 QUERIES_AT_ONCE = 256
-KINDS = {"hybrid": "hybrid", "dense": "dense", "lexical": "sparse"}
+KINDS = {"hybrid": "hybrid", "dense": "dense", "lexical": "sparse", "late": "late-interaction"}
 """The mode of a search to MTEB's word for the type of model."""
 
 
@@ -74,9 +74,9 @@ class MtebCollection:
         settings = CollectionSettings(
             ChunkSettings(**manifest.settings["chunk"]), str(manifest.settings["language"]), manifest.dense
         )
-        encoder = None if manifest.encoder is None else model.encoder
+        encoder = model.encoder if manifest.encoders else None
         made = cls(encoder, settings=settings, search=search, rerank=rerank, folder=folder, name=name)
-        made._spec = "" if manifest.encoder is None else manifest.encoder.spec
+        made._spec = manifest.encoders[0].spec if manifest.encoders else ""
         return made
 
     @property
