@@ -1,6 +1,7 @@
 """Servers in this process over tiny models, and what to ask them with."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,38 +32,57 @@ def models(make_bi: Any, make_cross: Any) -> dict[str, str]:
     return {"encoder": str(make_bi()), "rerank": f"cross={make_cross()}"}
 
 
+@pytest.fixture(scope="session")
+def first_index(tmp_path_factory: pytest.TempPathFactory, models: dict[str, str]) -> Path:
+    """A small index that nobody writes to."""
+    folder = tmp_path_factory.mktemp("first") / "index"
+    retr.create(folder, encoder=models["encoder"]).add(DOCUMENTS)
+    return folder
+
+
 @pytest.fixture
-def index(tmp_path: Path, models: dict[str, str]) -> Path:
-    """A small index."""
-    retr.create(tmp_path / "index", encoder=models["encoder"]).add(DOCUMENTS)
+def index(tmp_path: Path, first_index: Path) -> Path:
+    """The same, for one test alone."""
+    shutil.copytree(first_index, tmp_path / "index")
     return tmp_path / "index"
 
 
-@pytest.fixture
-def make_client() -> Iterator[MakeClient]:
+def making(stack: ExitStack) -> MakeClient:
     """`make_client(keys=…, **settings)` to a client of a new server in this process, with its `service`."""
     from starlette.testclient import TestClient
 
     from retr.cli.serving.app import make_app
     from retr.cli.serving.service import Service
 
+    def make(keys: Keys | None = None, **settings: Any) -> Any:
+        service = Service(ServeSettings(**settings))
+        default = "write" if service.settings.writable else "read"
+        app = make_app(service, keys or read_keys(None, environment={}, default=default))
+        client: Any = TestClient(app, base_url="http://localhost")
+        client.service = service
+        return stack.enter_context(client)
+
+    return make
+
+
+@pytest.fixture
+def make_client() -> Iterator[MakeClient]:
+    """Makes servers for one test."""
     with ExitStack() as stack:
-
-        def make(keys: Keys | None = None, **settings: Any) -> Any:
-            service = Service(ServeSettings(**settings))
-            default = "write" if service.settings.writable else "read"
-            app = make_app(service, keys or read_keys(None, environment={}, default=default))
-            client: Any = TestClient(app, base_url="http://localhost")
-            client.service = service
-            return stack.enter_context(client)
-
-        yield make
+        yield making(stack)
 
 
 @pytest.fixture
 def client(make_client: MakeClient, index: Path, models: dict[str, str]) -> Any:
     """A writable server with index, encoder and reranker."""
     return make_client(index=index, rerank=models["rerank"], writable=True)
+
+
+@pytest.fixture(scope="module")
+def reader(first_index: Path, models: dict[str, str]) -> Iterator[Any]:
+    """A server with index, encoder and reranker that tests may share."""
+    with ExitStack() as stack:
+        yield making(stack)(index=first_index, rerank=models["rerank"])
 
 
 @pytest.fixture(autouse=True)

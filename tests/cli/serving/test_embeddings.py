@@ -12,8 +12,8 @@ from retr.encoders import load_encoder
 TEXTS = ["the red fish", "a stone falls from the sky"]
 
 
-def test_vectors_are_the_encoders_in_order(client: Any, models: dict[str, str]) -> None:
-    answer = client.post("/v1/embeddings", json={"input": TEXTS, "model": models["encoder"]}).json()
+def test_vectors_are_the_encoders_in_order(reader: Any, models: dict[str, str]) -> None:
+    answer = reader.post("/v1/embeddings", json={"input": TEXTS, "model": models["encoder"]}).json()
     assert (answer["object"], answer["model"]) == ("list", models["encoder"])
     assert [(one["object"], one["index"]) for one in answer["data"]] == [("embedding", 0), ("embedding", 1)]
     found = np.array([one["embedding"] for one in answer["data"]], np.float32)
@@ -22,9 +22,9 @@ def test_vectors_are_the_encoders_in_order(client: Any, models: dict[str, str]) 
     assert answer["usage"] == {"prompt_tokens": 13, "total_tokens": 13}
 
 
-def test_base64_is_little_endian_float32(client: Any) -> None:
-    floats = client.post("/v1/embeddings", json={"input": "the red fish"}).json()["data"][0]["embedding"]
-    coded = client.post("/v1/embeddings", json={"input": "the red fish", "encoding_format": "base64"}).json()
+def test_base64_is_little_endian_float32(reader: Any) -> None:
+    floats = reader.post("/v1/embeddings", json={"input": "the red fish"}).json()["data"][0]["embedding"]
+    coded = reader.post("/v1/embeddings", json={"input": "the red fish", "encoding_format": "base64"}).json()
     found = np.frombuffer(base64.b64decode(coded["data"][0]["embedding"]), "<f4")
     np.testing.assert_array_equal(found, np.array(floats, np.float32))
 
@@ -51,16 +51,16 @@ def test_shorter_vectors_come_from_models_trained_for_them_and_are_unit(make_cli
 
 
 @pytest.mark.parametrize("tokens", [[1, 2, 3], [[1, 2], [3]]])
-def test_token_ids_are_refused_with_the_reason(client: Any, tokens: Any) -> None:
-    refused = client.post("/v1/embeddings", json={"input": tokens})
+def test_token_ids_are_refused_with_the_reason(reader: Any, tokens: Any) -> None:
+    refused = reader.post("/v1/embeddings", json={"input": tokens})
     assert refused.status_code == 400
     assert "check_embedding_ctx_length=False" in refused.json()["error"]["message"]
 
 
-def test_texts_that_are_cut_are_counted(client: Any) -> None:
-    answer = client.post("/v1/embeddings", json={"input": ["fish", "fish " * 100]})
+def test_texts_that_are_cut_are_counted(reader: Any) -> None:
+    answer = reader.post("/v1/embeddings", json={"input": ["fish", "fish " * 100]})
     assert answer.headers["X-Retr-Truncated"] == "1"
-    assert "X-Retr-Truncated" not in client.post("/v1/embeddings", json={"input": "fish"}).headers
+    assert "X-Retr-Truncated" not in reader.post("/v1/embeddings", json={"input": "fish"}).headers
 
 
 @pytest.mark.parametrize(
@@ -76,15 +76,15 @@ def test_texts_that_are_cut_are_counted(client: Any) -> None:
         ({"input": "a", "dimensions": True}, "dimensions"),
     ],
 )
-def test_what_is_wrong_is_told_as_openai_does(client: Any, body: Any, says: str) -> None:
-    refused = client.post("/v1/embeddings", json=body)
+def test_what_is_wrong_is_told_as_openai_does(reader: Any, body: Any, says: str) -> None:
+    refused = reader.post("/v1/embeddings", json=body)
     error = refused.json()["error"]
     assert (refused.status_code, error["type"], error["code"]) == (400, "invalid_request_error", "invalid_request")
     assert says in error["message"]
 
 
-def test_an_unknown_model_is_told_which_there_are(client: Any, models: dict[str, str]) -> None:
-    refused = client.post("/v1/embeddings", json={"input": "a", "model": "text-embedding-3-small"})
+def test_an_unknown_model_is_told_which_there_are(reader: Any, models: dict[str, str]) -> None:
+    refused = reader.post("/v1/embeddings", json={"input": "a", "model": "text-embedding-3-small"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
     assert Path(models["encoder"]).name in refused.json()["error"]["message"]
 

@@ -15,7 +15,7 @@ from retr.cli.serving.keys import read_keys
 REQUESTS = 10_000
 SEED = 20261122
 AT_ONCE = 16
-EXAMPLES = 6
+EXAMPLES = 3
 
 BODIES: dict[str, Any] = {
     "/v1/embeddings": {"input": ["a stone", "fish"], "model": None, "encoding_format": "float", "dimensions": 32},

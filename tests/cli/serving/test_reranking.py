@@ -17,10 +17,10 @@ def expected(models: dict[str, str]) -> Any:
     return load_scorer(models["rerank"]).score(QUERY, TEXTS)
 
 
-def test_cohere_gets_its_fields_best_first(client: Any, expected: Any) -> None:
-    answer = client.post("/v2/rerank", json={"model": "", "query": QUERY, "documents": TEXTS})
+def test_cohere_gets_its_fields_best_first(reader: Any, expected: Any) -> None:
+    answer = reader.post("/v2/rerank", json={"model": "", "query": QUERY, "documents": TEXTS})
     assert answer.status_code == 404
-    answer = client.post("/v2/rerank", json={"query": QUERY, "documents": TEXTS, "top_n": 3}).json()
+    answer = reader.post("/v2/rerank", json={"query": QUERY, "documents": TEXTS, "top_n": 3}).json()
     assert [one["index"] for one in answer["results"]] == np.argsort(-expected).tolist()[:3]
     scores = [one["relevance_score"] for one in answer["results"]]
     np.testing.assert_allclose(scores, np.sort(1 / (1 + np.exp(-expected.astype(float))))[::-1][:3], atol=1e-6)
@@ -29,37 +29,37 @@ def test_cohere_gets_its_fields_best_first(client: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/rerank", "/rerank"])
-def test_jina_gives_documents_back(client: Any, expected: Any, path: str) -> None:
+def test_jina_gives_documents_back(reader: Any, expected: Any, path: str) -> None:
     documents = [TEXTS[0], {"text": TEXTS[1], "page": 3}, *TEXTS[2:]]
-    answer = client.post(path, json={"query": QUERY, "documents": documents}).json()
+    answer = reader.post(path, json={"query": QUERY, "documents": documents}).json()
     assert [one["index"] for one in answer["results"]] == np.argsort(-expected).tolist()
     told = {one["index"]: one["document"] for one in answer["results"]}
     assert (told[0], told[1]) == ({"text": TEXTS[0]}, {"text": TEXTS[1], "page": 3})
     assert answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] > len(TEXTS)
-    bare = client.post(path, json={"query": {"text": QUERY}, "documents": TEXTS, "return_documents": False}).json()
+    bare = reader.post(path, json={"query": {"text": QUERY}, "documents": TEXTS, "return_documents": False}).json()
     assert all("document" not in one for one in bare["results"])
 
 
-def test_raw_scores_are_the_models(client: Any, expected: Any) -> None:
-    answer = client.post("/v2/rerank", json={"query": QUERY, "documents": TEXTS, "raw_scores": True}).json()
+def test_raw_scores_are_the_models(reader: Any, expected: Any) -> None:
+    answer = reader.post("/v2/rerank", json={"query": QUERY, "documents": TEXTS, "raw_scores": True}).json()
     scores = {one["index"]: one["relevance_score"] for one in answer["results"]}
     np.testing.assert_allclose([scores[place] for place in range(len(TEXTS))], expected, atol=1e-5)
 
 
-def test_relevant_spans_are_sentences_scored_by_themselves(client: Any, models: dict[str, str]) -> None:
+def test_relevant_spans_are_sentences_scored_by_themselves(reader: Any, models: dict[str, str]) -> None:
     text = "Cold water.  The red fish swims!\nA stone falls"
     spans = {"mode": "enabled", "threshold": 0.0}
-    answer = client.post("/v2/rerank", json={"query": QUERY, "documents": [text], "relevant_spans": spans}).json()
+    answer = reader.post("/v2/rerank", json={"query": QUERY, "documents": [text], "relevant_spans": spans}).json()
     found = answer["results"][0]["relevant_spans"]
     parts = ["Cold water.", "The red fish swims!", "A stone falls"]
     assert sorted(text[one["start"] : one["end"]] for one in found) == sorted(parts)
     alone = dict(zip(parts, load_scorer(models["rerank"]).score(QUERY, parts), strict=True))
     assert [text[one["start"] : one["end"]] for one in found] == sorted(parts, key=lambda part: -alone[part])
     spans = {"mode": "enabled", "threshold": found[0]["score"], "max_spans": 2}
-    answer = client.post("/v2/rerank", json={"query": QUERY, "documents": [text], "relevant_spans": spans}).json()
+    answer = reader.post("/v2/rerank", json={"query": QUERY, "documents": [text], "relevant_spans": spans}).json()
     assert answer["results"][0]["relevant_spans"] == found[:1]
     spans = {"mode": "enabled", "threshold": 1.0}
-    answer = client.post("/v2/rerank", json={"query": QUERY, "documents": [text], "relevant_spans": spans}).json()
+    answer = reader.post("/v2/rerank", json={"query": QUERY, "documents": [text], "relevant_spans": spans}).json()
     assert "relevant_spans" not in answer["results"][0]
 
 

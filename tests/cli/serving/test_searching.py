@@ -14,9 +14,9 @@ def ids(answer: Any) -> list[str]:
     return [hit["id"] for hit in answer.json()["hits"]]
 
 
-def test_hits_are_those_of_the_library(client: Any, index: Path) -> None:
-    answer = client.post("/v1/search", json={"query": "cold water", "k": 2}).json()
-    expected = retr.open(index).search("cold water", 2)
+def test_hits_are_those_of_the_library(reader: Any, first_index: Path) -> None:
+    answer = reader.post("/v1/search", json={"query": "cold water", "k": 2}).json()
+    expected = retr.open(first_index).search("cold water", 2)
     assert [(hit["id"], hit["rank"], hit["title"], hit["text"]) for hit in answer["hits"]] == [
         (hit.id, hit.rank, hit.title, hit.text) for hit in expected
     ]
@@ -26,16 +26,16 @@ def test_hits_are_those_of_the_library(client: Any, index: Path) -> None:
     assert {snippet["text"][start:end].lower() for start, end in snippet["marks"]} == {"cold", "water"}
 
 
-def test_filters_modes_reranking_and_explaining_are_the_librarys(client: Any, index: Path) -> None:
-    assert ids(client.post("/v1/search", json={"query": "water", "where": "year >= 2022"})) == ["water"]
-    lexical = client.post("/v1/search", json={"query": "stone", "mode": "lexical", "explain": True})
+def test_filters_modes_reranking_and_explaining_are_the_librarys(reader: Any, first_index: Path) -> None:
+    assert ids(reader.post("/v1/search", json={"query": "water", "where": "year >= 2022"})) == ["water"]
+    lexical = reader.post("/v1/search", json={"query": "stone", "mode": "lexical", "explain": True})
     assert ids(lexical) == ["stone"]
     explain = lexical.json()["hits"][0]["explain"]
     assert (
         explain
-        == retr.open(index).search("stone", settings=retr.SearchSettings(mode="lexical", explain=True))[0].explain
+        == retr.open(first_index).search("stone", settings=retr.SearchSettings(mode="lexical", explain=True))[0].explain
     )
-    reranked = client.post("/v1/search", json={"query": "fish", "rerank": True, "explain": True}).json()
+    reranked = reader.post("/v1/search", json={"query": "fish", "rerank": True, "explain": True}).json()
     assert all("rerank" in hit["explain"] for hit in reranked["hits"])
 
 
@@ -52,8 +52,8 @@ def test_filters_modes_reranking_and_explaining_are_the_librarys(client: Any, in
         ({"query": "x" * 70_000}, "query"),
     ],
 )
-def test_what_is_wrong_with_a_search_is_told(client: Any, body: Any, says: str) -> None:
-    refused = client.post("/v1/search", json=body)
+def test_what_is_wrong_with_a_search_is_told(reader: Any, body: Any, says: str) -> None:
+    refused = reader.post("/v1/search", json=body)
     assert refused.status_code == 400, refused.text
     assert says in refused.json()["error"]["message"]
 
@@ -145,11 +145,11 @@ def test_writes_that_wait_share_commits_and_none_is_lost(client: Any) -> None:
     assert len(set(generations)) < 24
 
 
-def test_searches_at_a_time_get_their_own_answers(client: Any) -> None:
+def test_searches_at_a_time_get_their_own_answers(reader: Any) -> None:
     words = {"stone": "stone", "swims": "fish", "cold": None}
 
     def ask(word: str) -> bool:
-        found = ids(client.post("/v1/search", json={"query": word, "mode": "lexical", "k": 1}))
+        found = ids(reader.post("/v1/search", json={"query": word, "mode": "lexical", "k": 1}))
         return found == [words[word]] or (words[word] is None and found[0] in ("fish", "water"))
 
     with ThreadPoolExecutor(8) as pool:
