@@ -161,11 +161,11 @@ def caption(result: Mapping[str, Any], args: argparse.Namespace) -> str:
     memory = {row["system"]: row["mib"] for row in result["rows"]}
     held = ", ".join(f"{name} {number(mib, 0)} MiB" for name, mib in memory.items())
     return (
-        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1_minute']} before. One server process at a "
-        f"time, {args.seconds:g} s a cell after {WARM_SECONDS:g} s of warming; clients run on the same cores. A "
-        "question has about 20 tokens, a passage is a SciFact abstract of about 250, one text a request. A search gives "
-        "ten of SciFact's documents with their texts; retr's answers also have snippets. No question comes twice within "
-        f"what retr remembers. Memory in the end: {held}."
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1_minute']} before. One server process at "
+        f"a time, {args.seconds:g} s a cell after {WARM_SECONDS:g} s of warming; clients run on the same cores. "
+        "Questions and passages are SciFact's claims and abstracts, one text a request. A search gives ten of its "
+        "documents with their texts; retr's answers also have snippets. No question comes twice within what retr "
+        f"remembers. Memory in the end: {held}."
     )
 
 
