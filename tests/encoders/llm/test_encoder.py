@@ -110,17 +110,21 @@ def test_an_adapter_without_its_base_is_refused(tmp_path: Path) -> None:
 
 
 def test_threads_of_both_directions_get_no_wrong_vector(make_decoder: Any, tmp_path: Path) -> None:
+    from retr.encoders.trainable.llm.opening import open_llm
+    from retr.encoders.trainable.llm.settings import LlmSettings
+
     source = make_decoder("llama", ends=True)
     both = Path(shutil.copytree(source, tmp_path / "both"))
     (both / "retr.json").write_text(
         json.dumps({"llm": {"kind": "llm", "attention": "bidirectional", "pooling": "mean"}})
     )
-    encoders = [load_encoder(f"llm={source}"), load_encoder(str(both))]
+    open_llm(source, LlmSettings(pooling="latent-layers", latents=2, heads=2)).save(tmp_path / "layers")
+    encoders = [load_encoder(f"llm={source}"), load_encoder(str(both)), load_encoder(str(tmp_path / "layers"))]
     expected = [encoder.encode_documents(TEXTS).values for encoder in encoders]
 
     def ask(turn: int) -> bool:
-        found = encoders[turn % 2].encode_documents(TEXTS).values
-        return bool(np.array_equal(found, expected[turn % 2]))
+        found = encoders[turn % 3].encode_documents(TEXTS).values
+        return bool(np.array_equal(found, expected[turn % 3]))
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(ask, range(60)))
