@@ -32,25 +32,6 @@ WORDS = (
     "cancer", "cell", "heart", "liver", "gene", "symptom", "cause", "treat", "child", "risk", "kidney", "virus", "skin",
     "bone", "lung", "pain", "test", "drug",
 )  # fmt: skip
-    "cancer",
-    "cell",
-    "heart",
-    "liver",
-    "gene",
-    "symptom",
-    "cause",
-    "treat",
-    "child",
-    "risk",
-    "kidney",
-    "virus",
-    "skin",
-    "bone",
-    "lung",
-    "pain",
-    "test",
-    "drug",
-]
 
 
 @dataclass(frozen=True, slots=True)
