@@ -19,7 +19,7 @@ Likely = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class SFT:
-    """-log P of the next token of a positive after its query, the mean over all tokens of the batch."""
+    """-log P of a positive's tokens after its query, the mean over the batch's (Man et al. 2024, ULLME, section 3)."""
 
     def __call__(self, student: Student, batch: Batch) -> Tensor:
         """The mean over tokens; what stands before the positive does not count."""
@@ -69,7 +69,7 @@ class PreferenceSettings:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """The positive against each negative of its row, by how likely they are after the query (DPO and its kin)."""
+    """The positive against each negative of its row, by how likely they are after the query (Rafailov et al. 2023)."""
 
     preference: PreferenceSettings = field(default_factory=PreferenceSettings)
 
