@@ -16,7 +16,7 @@ from retr.encoders.batching.settings import BatchSettings
 from retr.index.collection import Collection
 from retr.index.searching import check_query
 from retr.index.settings import SearchSettings
-from retr.retrieval.errors import RetrError
+from retr.retrieval.errors import BadInput, RetrError
 from retr.retrieval.records import Hit
 
 SEARCHES_AT_ONCE = 16
@@ -146,6 +146,11 @@ class Service:
     def _opened(self) -> Collection | None:
         if self.settings.index is None:
             self.models.load_encoder(self.settings.encoder)
+            if not self.models.encoder_names:
+                raise BadInput(
+                    f"{self.settings.encoder!r} gives a vector a token, which is no embedding of a text. Serve an "
+                    "index of it, with --index, or rerank by it, with --rerank."
+                )
             return None
         models = self.models
         collection = Collection.open(self.settings.index, load=models.load_encoder, late=models.load_late)

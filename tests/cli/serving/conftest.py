@@ -13,9 +13,13 @@ pytest.importorskip("fastapi", reason="needs retr[serve]")
 pytest.importorskip("uvicorn", reason="needs retr[serve]")
 pytest.importorskip("prometheus_client", reason="needs retr[serve]")
 
+from tests.cli.test_search_late import here as late_indexes
+
 import retr
 from retr.cli.serving.keys import Keys, read_keys
 from retr.cli.serving.settings import ServeSettings
+
+__all__ = ["late_indexes"]
 
 DOCUMENTS = [
     retr.Document("fish", "The red fish swims in cold water.", "Fish", {"year": 2020, "kind": "animal"}),

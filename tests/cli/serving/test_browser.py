@@ -158,6 +158,25 @@ def test_the_keyboard_reaches_all(page: Any) -> None:
     expect(page, [])
 
 
+def test_a_query_token_shows_what_it_matched(page: Any) -> None:
+    tokens = [
+        {"query": "red", "query_span": [0, 3], "token": "red", "field": "text", "span": [4, 7], "similarity": 0.9},
+        {"query": "[MASK]", "query_span": None, "token": "fish", "field": "text", "span": [10, 14], "similarity": 0.1},
+        {"query": "swim", "query_span": [4, 8], "token": "swims", "field": "text", "span": [15, 20], "similarity": 0.8},
+    ]
+    hit = {"id": "fish", "rank": 1, "score": 1.0, "title": "", "text": DOCUMENTS[0].text, "metadata": {}, "source": {}}
+    hit |= {"snippet": {"text": "", "marks": []}, "explain": {"late": {"rank": 1, "score": 1.0, "tokens": tokens}}}
+    show = """hit => import('/page/hits.js').then(hits => document.getElementById('hits').replaceChildren(
+        hits.hitElement(hit, { narrow() {}, judge: null })))"""
+    page.evaluate(show, hit)
+    page.click(".map > summary")
+    buttons = page.locator(".tokens button")
+    assert buttons.all_text_contents() == ["red → red 0.90", "swim → swims 0.80"]
+    assert page.locator(".map mark").all_text_contents() == ["red", "swims"]
+    buttons.nth(1).focus()
+    assert page.locator(".map mark.strong").all_text_contents() == ["swims"]
+
+
 def test_a_documents_html_is_only_text(page: Any) -> None:
     page.fill("#query", "red")
     expect(page, ["fish", "stone", "evil"])

@@ -1,9 +1,12 @@
 """Who may ask, how much, and for how long: refused early, in the API's own words, and never at the others' cost."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -290,3 +293,24 @@ def test_counts_have_no_labels_of_the_callers_making(make_client: Any, models: d
     assert "secret-path" not in text
     assert "BREW" not in text
     assert 'retr_requests_total{method="GET",path="other",status="404"} 1.0' in text
+
+
+def test_slow_headers_are_cut_off_and_others_pass(models: dict[str, str]) -> None:
+    from retr.cli.serving.running import listening_socket, serve
+    from retr.cli.serving.service import Service
+    from retr.cli.serving.settings import ServeSettings
+
+    settings = ServeSettings(encoder=models["encoder"], port=0, receive_seconds=0.2)
+    listening, started = listening_socket(settings), threading.Event()
+    keys = read_keys(None, environment={})
+    threading.Thread(
+        target=serve, args=(Service(settings), keys, listening), kwargs={"started": started.set}, daemon=True
+    ).start()
+    assert started.wait(20)
+    place = listening.getsockname()
+    with socket.create_connection(place, timeout=20) as slow, closing(HTTPConnection(*place, timeout=20)) as quick:
+        slow.sendall(b"GET /health HTTP/1.1\r\nHost: loc")
+        for _ in range(3):
+            quick.request("GET", "/health")
+            assert quick.getresponse().read()
+        assert slow.recv(1000) == b""
