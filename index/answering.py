@@ -6,10 +6,10 @@ from typing import Literal
 
 from retr.index.hits import hits
 from retr.index.loading import NO_TOKENS, Encoders
+from retr.index.opened import Opened
+from retr.index.ranking import Ranked
 from retr.index.rescoring import over_stored, over_tokens, reads_stored
-from retr.index.searching import Ranked, Searcher
 from retr.index.settings import SearchSettings
-from retr.index.snapshot import Snapshot
 from retr.retrieval.embeddings import Embeddings, TokenVectors, Vectors
 from retr.retrieval.errors import BadInput
 from retr.retrieval.protocols import Scorer
@@ -24,21 +24,19 @@ RerankBy = Scorer | Literal["late"]
 class Answering:
     """One generation, the encoders that read queries of it, and what is wanted."""
 
-    snapshot: Snapshot
+    snapshot: Opened
     encoders: Encoders
     settings: SearchSettings
     rerank: RerankBy | None = None
 
     def answers(self, texts: Sequence[str], k: int) -> list[list[Hit]]:
         """The k best hits of each query, in the order given. BadInput where the collection has not what is needed."""
-        searcher = Searcher(self.snapshot, self.settings)
+        ranker = self.snapshot.ranker(self.settings)
         if self.rerank == "late" and self.snapshot.manifest.late is None:
             raise BadInput(NO_TOKENS)
-        vectors = self._encoded(searcher.vectors, texts)
-        tokens = (
-            vectors if searcher.vectors == "late" else self._encoded("late" if self.rerank == "late" else "", texts)
-        )
-        found = searcher.search(texts, vectors, k if self.rerank is None else max(k, self.settings.rerank_depth))
+        vectors = self._encoded(ranker.vectors, texts)
+        tokens = vectors if ranker.vectors == "late" else self._encoded("late" if self.rerank == "late" else "", texts)
+        found = ranker.search(texts, vectors, k if self.rerank is None else max(k, self.settings.rerank_depth))
         if self.settings.explain and isinstance(tokens, TokenVectors):
             self._explain(texts, tokens, found)
         answers = [hits(self.snapshot, ranked, explain=self.settings.explain) for ranked in found]

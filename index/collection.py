@@ -24,6 +24,7 @@ from retr.index.reading import Reading, check_ids
 from retr.index.settings import CollectionSettings, WriteSettings, check_wait
 from retr.index.snapshot import open_snapshot
 from retr.index.writing.batch import given_vectors
+from retr.index.writing.commits import Commits
 from retr.index.writing.compaction import CompactReport, compact, folder_bytes, is_compact
 from retr.index.writing.creation import Named, encoder_facts, late_facts, make_chunker, narrowest
 from retr.index.writing.generations import collect_garbage
@@ -245,7 +246,8 @@ class Collection(Reading):
 
     def _writer(self, settings: WriteSettings) -> Writer:
         collect_garbage(self._disk, self.folder)
-        return Writer(self._snapshot, self._encoders, settings=settings, disk=self._disk)
+        commits = Commits(self._snapshot, self._disk, merging=settings.merge)
+        return Writer(self._snapshot, self._encoders, commits, settings=settings)
 
 
 def _check_settings(settings: CollectionSettings, *, passages: bool, tokens: bool) -> None:

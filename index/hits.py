@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.searching import Ranked
-from retr.index.snapshot import Snapshot
+from retr.index.opened import Opened
+from retr.index.ranking import Ranked
 from retr.retrieval.chunking import page_of
 from retr.retrieval.records import Hit
 
@@ -19,7 +19,7 @@ class Near(NamedTuple):
     score: float
 
 
-def hits(snapshot: Snapshot, ranked: Sequence[Ranked], *, explain: bool) -> list[Hit]:
+def hits(snapshot: Opened, ranked: Sequence[Ranked], *, explain: bool) -> list[Hit]:
     """The hits of one query, in order."""
     places = snapshot.places([one.row for one in ranked])
     found = []
@@ -45,7 +45,7 @@ def hits(snapshot: Snapshot, ranked: Sequence[Ranked], *, explain: bool) -> list
     return found
 
 
-def near(snapshot: Snapshot, numbers: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Near]:
+def near(snapshot: Opened, numbers: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Near]:
     """Ids and scores of one query's documents, in order."""
     ids = snapshot.ids_of(numbers.tolist())
     return [Near(id, score) for id, score in zip(ids, scores.tolist(), strict=True)]

@@ -37,7 +37,7 @@ class Encoders:
     `late` loads the late encoder where one stands beside an encoder of passages; without it `load` does.
     """
 
-    def __init__(self, folder: Path, load: LoadEncoder, late: LoadEncoder | None = None) -> None:
+    def __init__(self, folder: Path | str, load: LoadEncoder, late: LoadEncoder | None = None) -> None:
         self._folder, self._load, self._load_late = folder, load, late or load
         self._held: dict[str, _Held] = {}
         self._cut: tuple[Encoder | None, Chunker] | None = None

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from retr.index.searching import Ranked
-from retr.index.snapshot import Place, Snapshot
+from retr.index.opened import Opened, Place
+from retr.index.ranking import Ranked
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput
 from retr.retrieval.protocols import Encoder, TokenSpans
@@ -20,7 +20,7 @@ _ROUNDING = 0.02
 Named = Sequence[tuple[str, tuple[int, int]]]
 
 
-def explain_tokens(snapshot: Snapshot, encoder: Encoder, query: str, values: Floats, ranked: Sequence[Ranked]) -> None:
+def explain_tokens(snapshot: Opened, encoder: Encoder, query: str, values: Floats, ranked: Sequence[Ranked]) -> None:
     """Put `tokens` into what explains those ranked passages that were scored by their tokens.
 
     `values` are the query's, float32 [tokens, dim]. Each entry has the query's token, the passage's, their spans in

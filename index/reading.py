@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from retr.index.lexical.postings import analyzer
 from retr.index.lexical.snippets import SNIPPET_CHARACTERS, Snippet, snippet, snippet_of
 from retr.index.loading import Encoders, LoadEncoder
 from retr.index.matching import matched_spans
-from retr.index.searching import Searcher, check_query
+from retr.index.opened import Opened
+from retr.index.searching import check_query
 from retr.index.settings import Mode, SearchSettings, check_k
 from retr.index.snapshot import Snapshot, open_snapshot
 from retr.index.writing.batch import given_vectors
@@ -62,6 +64,10 @@ class Reading:
         self._device = device
         self._encoders = Encoders(snapshot.folder, load, late)
         self._disk = disk or Disk()
+
+    def _opened(self) -> AbstractContextManager[Opened]:
+        """What is read of, for one call."""
+        return nullcontext(self._snapshot)
 
     def __len__(self) -> int:
         return self.manifest.live_documents
@@ -110,9 +116,10 @@ class Reading:
 
     def get(self, ids: Iterable[str]) -> list[Document]:
         """The documents with these ids, in the order given; unknown ids are left out."""
-        snapshot, wanted = self._snapshot, check_ids(ids)
-        numbers = snapshot.numbers_of(wanted)
-        found = snapshot.documents(numbers.values())
+        wanted = check_ids(ids)
+        with self._opened() as snapshot:
+            numbers = snapshot.numbers_of(wanted)
+            found = snapshot.documents(numbers.values())
         return [found[numbers[id]] for id in wanted if id in numbers]
 
     def vectors(self, ids: Iterable[str]) -> dict[str, Floats]:
@@ -120,11 +127,11 @@ class Reading:
 
         BadInput for a collection without vectors.
         """
-        snapshot = self._snapshot
-        if snapshot.dense is None:
-            raise BadInput(snapshot.manifest.without_vectors)
-        rows = {id: snapshot.rows_of(number) for id, number in snapshot.numbers_of(check_ids(ids)).items()}
-        return {id: snapshot.dense.vectors(of_one) for id, of_one in rows.items()}
+        with self._opened() as snapshot:
+            if snapshot.dense is None:
+                raise BadInput(snapshot.manifest.without_vectors)
+            rows = {id: snapshot.rows_of(number) for id, number in snapshot.numbers_of(check_ids(ids)).items()}
+            return {id: snapshot.dense.vectors(of_one) for id, of_one in rows.items()}
 
     def ids(self, where: str | Filter | None = None) -> list[str]:
         """The ids of all documents, or of those for which the filter holds, in the order they were added."""
@@ -202,7 +209,8 @@ class Reading:
         texts = [check_query(query) for query in queries]
         if not texts:
             return []
-        return Answering(self._snapshot, self._encoders, chosen, rerank).answers(texts, check_k(k))
+        with self._opened() as snapshot:
+            return Answering(snapshot, self._encoders, chosen, rerank).answers(texts, check_k(k))
 
     def nearest(
         self, vectors: NDArray[np.float32], k: int = 10, *, where: str | Filter | None = None, exact: bool = False
@@ -211,13 +219,14 @@ class Reading:
 
         `vectors` is float32 [queries, dim] or [dim], as the encoder gives them; `exact` scores every stored vector.
         """
-        snapshot = self._snapshot
-        if snapshot.dense is None or snapshot.dim is None or snapshot.manifest.encoder is None:
-            raise BadInput(f"{snapshot.manifest.without_vectors} Use search.")
-        queries = given_vectors(vectors, snapshot.manifest.encoder, snapshot.dim)
         settings = _NEAREST if where is None and not exact else replace(_NEAREST, where=where, exact=exact)
-        legs = Searcher(snapshot, settings).vector_legs(Vectors(queries), check_k(k))
-        return [near(snapshot, leg.keys, leg.scores) for leg in legs]
+        with self._opened() as snapshot:
+            manifest = snapshot.manifest
+            if manifest.encoder is None or manifest.dim is None:
+                raise BadInput(f"{manifest.without_vectors} Use search.")
+            queries = given_vectors(vectors, manifest.encoder, manifest.dim)
+            legs = snapshot.ranker(settings).vector_legs(Vectors(queries), check_k(k))
+            return [near(snapshot, leg.keys, leg.scores) for leg in legs]
 
     def snippet(self, hit: Hit, query: str, *, width: int | None = None) -> Snippet:
         """The part of a hit's text that answers best, about `width` characters, with what matched marked.

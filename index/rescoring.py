@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.searching import Ranked
-from retr.index.snapshot import Snapshot
+from retr.index.opened import Opened
+from retr.index.ranking import Ranked
 from retr.retrieval.embeddings import Floats, TokenVectors, Vectors
 from retr.retrieval.protocols import Scorer, VectorScorer
 
@@ -54,14 +54,14 @@ class OverTokens:
         return self.index.scores(self.query, self.rows[: len(texts)])
 
 
-def over_tokens(snapshot: Snapshot, queries: TokenVectors, found: Sequence[Sequence[Ranked]]) -> list[OverTokens]:
+def over_tokens(snapshot: Opened, queries: TokenVectors, found: Sequence[Sequence[Ranked]]) -> list[OverTokens]:
     """For each query the scorer of its own hits by their tokens."""
     assert snapshot.late is not None
     rows = [np.array([one.row for one in ranked], np.int64) for ranked in found]
     return [OverTokens(snapshot.late, query, of_one) for query, of_one in zip(queries, rows, strict=True)]
 
 
-def reads_stored(scorer: Scorer, snapshot: Snapshot) -> TypeGuard[VectorScorer]:
+def reads_stored(scorer: Scorer, snapshot: Opened) -> TypeGuard[VectorScorer]:
     """Whether the scorer takes the vectors of this very encoder, and the index holds them whole."""
     facts = snapshot.manifest.encoder
     if facts is None or snapshot.dense is None or snapshot.manifest.dim != facts.dim:
@@ -70,7 +70,7 @@ def reads_stored(scorer: Scorer, snapshot: Snapshot) -> TypeGuard[VectorScorer]:
 
 
 def over_stored(
-    scorer: VectorScorer, snapshot: Snapshot, queries: Vectors, found: Sequence[Sequence[Ranked]]
+    scorer: VectorScorer, snapshot: Opened, queries: Vectors, found: Sequence[Sequence[Ranked]]
 ) -> list[OverStored]:
     """For each query the scorer of its own hits."""
     assert snapshot.dense is not None

@@ -3,7 +3,6 @@
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,25 +19,18 @@ from retr.index.disk.segments import OpenSegment
 from retr.index.disk.verify import verify
 from retr.index.filters.filtering import where_all
 from retr.index.lexical.postings import LexicalIndex
+from retr.index.opened import Place
 from retr.retrieval.errors import Damaged
 from retr.retrieval.filters import Filter, parse
 from retr.retrieval.records import Document
 
 if TYPE_CHECKING:
     from retr.index.late.mixed import MixedIndex
+    from retr.index.ranking import Ranker
+    from retr.index.settings import SearchSettings
 
 _TRIES = 20
 _KEPT_FILTERS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a row's text stands: its document, the passage's ordinal, and its span in the document's text."""
-
-    document: Document
-    ordinal: int
-    start: int
-    end: int
 
 
 def open_snapshot(folder: Path, before: "Snapshot | None" = None, device: Device | None = None) -> "Snapshot":
@@ -119,6 +111,12 @@ class Snapshot:
         if self.manifest.late is None:
             return None
         return MixedIndex([segment.late for segment in self.segments if segment.late is not None])
+
+    def ranker(self, settings: "SearchSettings") -> "Ranker":
+        """What searches it, with its filter evaluated."""
+        from retr.index.searching import Searcher
+
+        return Searcher(self, settings)
 
     def documents_where(self, where: str | Filter | None) -> NDArray[np.bool_]:
         """The living documents, by number, for which the filter holds."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from retr.index.snapshot import Snapshot
+from retr.index.opened import Opened
 
 _SCANS = 64
 """Lookups that scan the column of ids; whoever asks more often gets a dictionary, which takes memory and time."""
@@ -11,7 +11,7 @@ _SCANS = 64
 class Known:
     """The living documents of a snapshot by id."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Opened) -> None:
         self._snapshot = snapshot
         self._scans = 0
         self._numbers: dict[str, int] | None = None

@@ -4,17 +4,16 @@ import hashlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.disk.fsio import Disk
 from retr.index.disk.segments import Entry, to_json
 from retr.index.loading import Encoders
+from retr.index.opened import Opened
 from retr.index.settings import WriteSettings
-from retr.index.snapshot import Snapshot
 from retr.index.writing.batch import Batch, check_document, hashes, where_from
-from retr.index.writing.commits import Commits
 from retr.index.writing.known import Known
 from retr.index.writing.stored import Stored
 from retr.retrieval.errors import BadInput
@@ -36,24 +35,46 @@ class AddReport:
     problems: list[str] = field(default_factory=list)
 
 
+class Committing(Protocol):
+    """What makes a batch durable. `index.writing.commits.Commits` is such, for a folder."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a merge is under way."""
+        ...
+
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong and undid nothing."""
+        ...
+
+    def commit(self, batch: Batch, removed: Iterable[int]) -> int:
+        """The batch added, documents removed by their number in the generation that writing began with; gives the
+        new one's number."""
+        ...
+
+    def take(self) -> None:
+        """Wait for the merge under way; the next commit names its result."""
+        ...
+
+    def renew_postings(self) -> int:
+        """Make the postings anew where that is due; gives the number of the generation that is live then."""
+        ...
+
+    def drop(self) -> None:
+        """Wait for a merge under way and forget it."""
+        ...
+
+
 class Writer:
     """Used under the writer lock, for one `add` or `delete`. `encoders` are loaded when first needed."""
 
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        encoders: Encoders,
-        *,
-        settings: WriteSettings,
-        disk: Disk,
-    ) -> None:
-        self._base, self._folder = snapshot, snapshot.folder
-        self._encoders = encoders
-        self._settings, self._disk = settings, disk
+    def __init__(self, snapshot: Opened, encoders: Encoders, commits: Committing, *, settings: WriteSettings) -> None:
+        self._base, self._commits = snapshot, commits
+        self._encoders, self._settings = encoders, settings
         self._chunk_key = _chunk_key(snapshot)
         self._known = Known(snapshot)
         self._seen: set[str] = set()
-        self._commits = Commits(snapshot, disk, merging=settings.merge)
         self._start_batch()
         self.report = AddReport(generation=snapshot.manifest.generation)
 
@@ -152,13 +173,11 @@ class Writer:
         self._encode()
         if not (len(self._batch) or self._removed or force):
             return
-        rows = [self._base.rows_of(number) for number in sorted(self._removed)]
-        keys = self._base.keys.of(np.concatenate([np.empty(0, np.int64), *rows]))
-        self.report.generation = self._commits.commit(self._batch, self._removed, keys.tolist())
+        self.report.generation = self._commits.commit(self._batch, self._removed)
         self._start_batch()
 
 
-def _chunk_key(snapshot: Snapshot) -> str:
+def _chunk_key(snapshot: Opened) -> str:
     settings = snapshot.manifest.settings
     return to_json({name: settings[name] for name in ("chunk", "language")})
 
