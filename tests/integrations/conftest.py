@@ -1,7 +1,9 @@
 """What the tests of the bridges share: models as users bring them, and a network that answers to nobody."""
 
 import asyncio
+import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from importlib import import_module
 from inspect import iscoroutinefunction
@@ -9,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+MEMORY = "/dev/shm"
+"""A file system in memory, on Linux."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,6 +29,16 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     wanted = pyfuncitem._fixtureinfo.argnames
     asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
     return True
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """In memory where that can be: these suites make an index for every test, and none of them is about disks."""
+    if not os.access(MEMORY, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY, prefix="retr-test-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The applications in examples/ answer over the sample corpus, and quote the document that answers."""
 
-import os
-import subprocess
+import runpy
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -64,13 +63,13 @@ def test_haystack_answers_from_the_documents(example: Any, index: str) -> None:
     assert ANSWER in lines[0]
 
 
-def test_an_example_runs_as_a_script(index: str) -> None:
+def test_an_example_runs_as_a_script(
+    example: Any, index: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("langchain_core", reason="the example needs langchain-core")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, str(EXAMPLES / "rag_langchain.py"), index, QUESTION]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert ANSWER in done.stdout.splitlines()[0]
+    monkeypatch.setattr(sys, "argv", ["rag_langchain.py", index, QUESTION])
+    runpy.run_path(str(EXAMPLES / "rag_langchain.py"), run_name="__main__")
+    assert ANSWER in capsys.readouterr().out.splitlines()[0]
 
 
 def test_a_local_model_is_asked_with_what_was_found(example: Any, index: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,8 @@ Vector = Sequence[float] | NDArray[np.float32]
 ID = Field(("id",))
 WAIT_SECONDS = 10.0
 NO_ENCODER = "none"
+AT_ONCE = 4096
+"""Documents that are looked at together, where each must be."""
 
 
 class Shelf:
@@ -108,7 +110,9 @@ class Shelf:
     def where(self, passes: Callable[[Document], bool], among: Where = None) -> Filter:
         """The filter that lets the documents pass of which this is true; each that passes `among` is looked at now."""
         collection = self.collection
-        return In(ID, tuple(document.id for document in collection.get(collection.ids(among)) if passes(document)))
+        ids = collection.ids(among)
+        parts = (collection.get(ids[start : start + AT_ONCE]) for start in range(0, len(ids), AT_ONCE))
+        return In(ID, tuple(document.id for part in parts for document in part if passes(document)))
 
     def by_text(
         self, query: str, k: int, *, settings: SearchSettings, rerank: Scorer | None = None, whole: bool = True

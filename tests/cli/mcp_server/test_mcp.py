@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,7 +18,6 @@ pytest.importorskip("mcp", reason="`retr mcp` needs the package mcp")
 
 import httpx2
 from mcp import Client
-from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 import retr
@@ -26,6 +27,7 @@ from retr.cli.mcp_server.server import make_server
 from retr.cli.mcp_server.settings import McpSettings
 from retr.retrieval.errors import BadInput, NotFound
 
+GUIDE = Path(__file__).parents[3] / "docs" / "mcp.md"
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "RETR_THREADS": "1"}
 KEYS = {"read": "r" * 20, "write": "w" * 20}
 
@@ -159,13 +161,22 @@ def test_settings_that_make_no_sense_are_refused(index: Path, tmp_path: Path) ->
         served(tmp_path)
 
 
-def test_the_official_client_starts_the_command_and_asks_it(index: Path) -> None:
-    command = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "retr", "mcp", "--index", str(index), "--mode", "lexical"],
-        env=ENVIRONMENT,
-    )
-    assert call(command, "search", query="fox")["results"][0]["id"] == "fox"
+def test_the_guides_client_starts_the_command_and_asks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tool = tmp_path / "bin" / "retr"
+    tool.parent.mkdir()
+    paths = shlex.quote(ENVIRONMENT["PYTHONPATH"])
+    tool.write_text(f'#!/bin/sh\nPYTHONPATH={paths} exec {shlex.quote(sys.executable)} -m retr "$@"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    document = retr.Document("snuff", "Chewing tobacco is not safer than cigarettes.")
+    retr.create(".retr", encoder=None).add([document])
+    block = re.search(r"^```py\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert block is not None
+    exec(compile(block[1], "mcp.md", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out == "snuff\n"
 
 
 @contextmanager

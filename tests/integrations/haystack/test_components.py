@@ -84,7 +84,7 @@ def test_filters_mean_what_they_mean_in_haystacks_own_store(documents: list[Docu
     ours.write_documents(documents)
     generator = random.Random(11)
     compared = 0
-    for _ in range(150):
+    for _ in range(80):
         filters = random_filter(generator)
         try:
             expected = [document.id for document in theirs.filter_documents(filters)]
@@ -92,7 +92,7 @@ def test_filters_mean_what_they_mean_in_haystacks_own_store(documents: list[Docu
             continue  # A number against a date: an error there, no match here.
         assert [document.id for document in ours.filter_documents(filters)] == expected, filters
         compared += 1
-    assert compared > 120
+    assert compared > 60
 
 
 def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -104,6 +104,7 @@ def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
         Document(id="b", content="", score=0.25, embedding=[0.1, 1 / 3]),
         Document(id="c", content="c", sparse_embedding=SparseEmbedding([1, 5], [0.5, 0.25])),
         Document(id="d", content="d", embedding=[0.0, 0.0]),
+        Document(id="e", content="e", embedding=[0.5, -0.25]),
     ]
     store.write_documents(written)
     assert store.filter_documents() == written
@@ -151,7 +152,7 @@ def test_a_store_that_encodes_searches_by_text(tmp_path: Path, users: Any) -> No
 
 
 def test_a_store_of_words_alone_says_that_it_has_no_vectors(tmp_path: Path) -> None:
-    store = RetrDocumentStore(str(tmp_path / "index"), encoder=None)
+    store = RetrDocumentStore(str(tmp_path / "index"), encoder="none")
     store.write_documents([Document(id=id, content=text) for id, text in TEXTS.items()])
     assert store.bm25_retrieval("stone")[0].id == "stone"
     with pytest.raises(BadInput, match="no vectors"):

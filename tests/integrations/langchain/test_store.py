@@ -10,6 +10,7 @@ pytest.importorskip("langchain_core", reason="the adapter needs the package lang
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
+from langchain_core.indexing import InMemoryRecordManager, index
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
 import retr
@@ -154,6 +155,33 @@ def test_of_an_id_given_twice_the_last_document_is_kept(tmp_path: Path) -> None:
     store = RetrVectorStore(DeterministicFakeEmbedding(size=6), tmp_path / "index")
     store.add_texts(["first", "second"], ids=["a", "a"])
     assert [document.page_content for document in store.get_by_ids(["a"])] == ["second"]
+
+
+def test_langchains_indexing_leaves_out_what_it_knows_and_removes_what_is_gone(tmp_path: Path) -> None:
+    store = RetrVectorStore(DeterministicFakeEmbedding(size=6), tmp_path / "index")
+    records = InMemoryRecordManager("test")
+    records.create_schema()
+
+    def run(*documents: Document) -> tuple[int, int, int]:
+        done = index(documents, records, store, cleanup="full", key_encoder="sha256")
+        return done["num_added"], done["num_skipped"], done["num_deleted"]
+
+    assert run(FISH[0], FISH[1]) == (2, 0, 0)
+    assert run(FISH[0], FISH[2]) == (1, 1, 1)
+    assert sorted(d.page_content for d in store.similarity_search("x", k=9)) == ["a red fish", "a stone"]
+
+
+@pytest.mark.parametrize("search", ["similarity", "mmr"])
+def test_langchains_own_retriever_works_over_the_store(store: RetrVectorStore, search: str) -> None:
+    retriever = store.as_retriever(search_type=search, search_kwargs={"k": 1, "filter": {"year": 2021}})
+    assert [document.id for document in retriever.invoke("anything")] == ["blue"]
+
+
+def test_an_empty_store_finds_nothing(tmp_path: Path) -> None:
+    store = RetrVectorStore(DeterministicFakeEmbedding(size=6), tmp_path / "index")
+    assert store.max_marginal_relevance_search("a") == []
+    assert store.similarity_search("a", filter=lambda document: True) == []
+    assert store.similarity_search("a", mode="hybrid") == []
 
 
 def test_without_a_path_the_index_goes_with_the_store() -> None:

@@ -1,5 +1,6 @@
 """LlamaIndex's query modes, nodes of several kinds, and our embedding, retriever and reranker in its own index."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,19 @@ def test_nodes_come_back_as_they_were_added(tmp_path: Path) -> None:
 def test_a_vector_of_another_length_names_the_node(store: RetrVectorStore) -> None:
     with pytest.raises(Mismatch, match=r"'long'.* 3 numbers"):
         store.add([TextNode(id_="long", text="t", embedding=[1.0, 0.0, 0.0])])
+
+
+def test_what_is_awaited_runs_beside_the_event_loop(tmp_path: Path) -> None:
+    store = RetrVectorStore(path=str(tmp_path / "index"))
+
+    async def use() -> list[str]:
+        await store.async_add([TextNode(id_=name, text=name, embedding=vector) for name, vector in VECTORS.items()])
+        await store.adelete_nodes(["west"])
+        found = await store.aquery(VectorStoreQuery(query_embedding=[0.0, 1.0], similarity_top_k=1))
+        await store.adelete("None")
+        return [*(found.ids or []), *(node.node_id for node in await store.aget_nodes())]
+
+    assert asyncio.run(use()) == ["north"]
 
 
 def test_an_empty_store_finds_nothing(tmp_path: Path) -> None:

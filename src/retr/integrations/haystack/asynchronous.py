@@ -1,15 +1,15 @@
 """The asynchronous twin of a method: the same, in a thread, so that the event loop goes on."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 
 
-def in_thread(method: Callable[Given, Answer]) -> Callable[Given, Awaitable[Answer]]:
+def in_thread(method: Callable[Given, Answer]) -> Callable[Given, Coroutine[Any, Any, Answer]]:
     """An `async def` with the parameters of the method."""
 
     @wraps(method)

@@ -32,7 +32,7 @@ def to_document(document: HaystackDocument, *, embedded: bool = True) -> Documen
     if document.score is not None:
         rest["score"] = document.score
     if document.embedding is not None:
-        rest["embedding"] = base64.b64encode(np.asarray(document.embedding, "<f8").tobytes()).decode()
+        rest["embedding"] = _packed(document.embedding)
     if document.sparse_embedding is not None:
         rest["sparse_embedding"] = document.sparse_embedding.to_dict()
     meta = document.meta if embedded else {**document.meta, NOT_EMBEDDED: True}
@@ -50,7 +50,7 @@ def from_document(document: Document, *, return_embedding: bool = True) -> Hayst
         blob=_blob(rest.get("blob")),
         meta=_meta(document),
         score=rest.get("score"),
-        embedding=None if given is None else np.frombuffer(base64.b64decode(given), "<f8").tolist(),
+        embedding=None if given is None else np.frombuffer(base64.b64decode(given["data"]), given["type"]).tolist(),
         sparse_embedding=None if sparse is None else SparseEmbedding.from_dict(sparse),
     )
 
@@ -62,6 +62,14 @@ def from_hits(hits: Sequence[Hit], *, return_embedding: bool) -> list[HaystackDo
         replace(from_document(document, return_embedding=return_embedding), score=hit.score)
         for document, hit in zip(found, hits, strict=True)
     ]
+
+
+def _packed(embedding: Sequence[float]) -> dict[str, str]:
+    """Its numbers exactly: as float32 where that holds them, as it does what models give."""
+    exact = np.asarray(embedding, "<f8")
+    short = exact.astype("<f4")
+    kept: np.ndarray[Any, Any] = short if np.array_equal(short, exact) else exact
+    return {"type": kept.dtype.str, "data": base64.b64encode(kept.tobytes()).decode()}
 
 
 def _meta(document: Document) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from haystack.dataclasses import Document as HaystackDocument
 from haystack.document_stores.errors import DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy
 
-from retr import opening
 from retr.index.collection import Collection
 from retr.index.settings import SearchSettings
 from retr.index.writing.creation import GivenVectors
@@ -17,7 +16,7 @@ from retr.integrations.haystack.asynchronous import in_thread
 from retr.integrations.haystack.documents import EMBEDDED, from_document, from_hits, to_document
 from retr.integrations.haystack.filters import HaystackFilter, to_filter
 from retr.integrations.haystack.metadata import MetadataMethods
-from retr.integrations.shelf import NO_ENCODER, WAIT_SECONDS, Shelf
+from retr.integrations.shelf import WAIT_SECONDS, Shelf
 from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.filters import And, Filter
 from retr.retrieval.records import Hit
@@ -27,15 +26,16 @@ class RetrDocumentStore(MetadataMethods):
     """Documents in an index folder.
 
     With `embedding_dim`, vectors come with the documents, as Haystack's embedders make them, and a document without
-    one is found by its text alone. Without, `encoder` makes them from the text, or None: documents are found by BM25
-    alone. Without a `path` the index is a temporary one. `return_embedding` is for what is found and filtered.
+    one is found by its text alone. Without, `encoder` makes them from the text: None is the index's own, or the default
+    one for a new index; with "none" documents are found by BM25 alone. Without a `path` the index is a temporary one.
+    `return_embedding` is for what is found and filtered.
     """
 
     def __init__(
         self,
         path: str | None = None,
         *,
-        encoder: str | None = opening.DEFAULT_ENCODER,
+        encoder: str | None = None,
         embedding_dim: int | None = None,
         similarity: Literal["cosine", "dot"] = "cosine",
         return_embedding: bool = True,
@@ -51,7 +51,7 @@ class RetrDocumentStore(MetadataMethods):
         }
         self._return_embedding = return_embedding
         given = None if embedding_dim is None else GivenVectors(embedding_dim, similarity)
-        self.shelf = Shelf(path, encoder=given or encoder or NO_ENCODER, wait_seconds=wait_seconds)
+        self.shelf = Shelf(path, encoder=given or encoder, wait_seconds=wait_seconds)
         facts = self.collection.manifest.encoder
         self._dim = facts.dim if facts is not None and facts.spec == "given" else None
 

@@ -1,5 +1,6 @@
 """An index folder as LlamaIndex's retriever: the passages that answer, best first."""
 
+import asyncio
 from pathlib import Path
 
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -39,3 +40,6 @@ class RetrRetriever(BaseRetriever):
             query_bundle.query_str, self._k, settings=self._search, rerank=self._scorer, whole=self._whole
         )
         return scored(hits)
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return await asyncio.to_thread(self._retrieve, query_bundle)
