@@ -7,12 +7,16 @@ from retr.retrieval.errors import BadInput
 
 Copy = Literal["largepig", "none"]
 Divergence = Literal["paper_code", "standard"]
-PROMPT = (
-    "Write a question that the text answers.\n\n"
-    "Text: Bees live in colonies of up to 60,000. In winter they form a ball, with the queen in its middle, to keep "
-    "warm.\nQuestion: how do bees keep warm in winter\n\n"
-    "Text: {text}\nQuestion:"
-)
+PROMPT = """\
+Text: Bees live in colonies of up to 60,000. In winter they form a ball, with the queen in its middle, to keep warm.
+Question about the text: How do bees keep warm in winter?
+
+Text: The bridge was opened in 1932 after eight years of work. It carries eight lanes and two railway tracks.
+Question about the text: When was the bridge opened?
+
+Text: {text}
+Question about the text:"""
+"""With one example a small model often asks its question again; with an instruction in place of examples it chats."""
 
 
 @dataclass(frozen=True, slots=True)

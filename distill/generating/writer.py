@@ -39,7 +39,7 @@ class Writer:
         return list(range(max(count // 2, 1), count - 1, 2))
 
     def ask(self, text: str) -> str:
-        """One question to the text, on one line; empty where the decoder has nothing to say."""
+        """One question to the text, on one line; empty where there is none, or none but one of the prompt's own."""
         before, after = self.settings.prompt.split("{text}")
         parts = (before, text[: self.settings.characters], after)
         told, source, rest = (list(read.ids) for read in tokenize(self.tokenizer, parts))
@@ -48,7 +48,10 @@ class Writer:
         found = self.write(ids, (start, start + len(source)))
         lines = self.tokenizer.decode(found).strip().splitlines()
         question = " ".join(lines[0].split()) if lines else ""
-        return question.partition("?")[0] + "?" if "?" in question else question
+        asked = question.partition("?")[0].strip()
+        if asked.casefold() in self.settings.prompt.casefold():
+            return ""
+        return f"{asked}?" if "?" in question else asked
 
     @torch.inference_mode()
     def write(self, ids: Sequence[int], source: tuple[int, int]) -> list[int]:

@@ -110,6 +110,15 @@ def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(questions, "GenerateSettings", partial(GenerateSettings, prompt="a {text}:", new_tokens=4))
 
 
+def test_a_question_of_the_prompt_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = open_writer(folder, GenerateSettings(prompt="a question: red fish? {text}"))
+    tokens = writer.tokenizer.encode("red fish ? a stone").ids
+    monkeypatch.setattr(Writer, "write", lambda self, ids, source: tokens)
+    assert writer.ask(TEXT) == ""
+    tokens = writer.tokenizer.encode("the blue fish? a stone").ids
+    assert writer.ask(TEXT) == "the blue fish?"
+
+
 def test_every_passage_is_asked_about_in_pairs(folder: Path, briefly: None) -> None:
     settings = PairSettings("generate", min_words=1, generator=str(folder))
     rows = list(make_pairs([Document("a", TEXT, title="Fish"), Document("b", "")], settings))
