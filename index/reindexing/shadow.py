@@ -10,6 +10,7 @@ from retr.index.disk.fsio import Disk
 from retr.index.disk.lock import WriterLock
 from retr.index.disk.manifest import Manifest, holds_index
 from retr.index.disk.pins import check_name
+from retr.index.late.settings import LateSettings
 from retr.index.loading import LoadEncoder
 from retr.index.reading import Reading
 from retr.index.reindexing.adopting import adopt
@@ -66,22 +67,23 @@ class Shadow:
         disk, folder, manifest = disk or Disk(), live.folder / FOLDER, live.manifest
         if manifest.encoder is not None and given(manifest.encoder) is not None:
             raise BadInput("The vectors of this index were given to it: there is no encoder to replace.")
-        wanted = dense or kept_settings(manifest.dense)
-        if _held(manifest, encoder) and wanted.dim == manifest.dense.dim:
+        one, late = _encoders(live, Named(encoder, spec))
+        of_tokens = one.encoder.similarity == "maxsim"
+        wanted = dense or (DenseSettings() if of_tokens else kept_settings(manifest.dense))
+        if _held(manifest, encoder) and (encoder.similarity == "maxsim" or wanted.dim == manifest.dense.dim):
             if holds_index(folder):
                 disk.remove(folder)  # what a process killed after its swap has left
             raise BadInput(
                 f"The index {str(live.folder)!r} has the vectors of {spec or encoder.fingerprint[:12]} already. Name "
                 "another encoder; `retr compact` changes how vectors are kept."
             )
-        one, late = _encoders(live, Named(encoder, spec))
         if holds_index(folder):
             return cls(live, _opened(folder, [one, late], wanted, disk), disk)
         settings = CollectionSettings(
             chunk=ChunkSettings(**manifest.settings["chunk"]),
             language=manifest.settings["language"],
             dense=wanted,
-            late=manifest.late_settings,
+            late=manifest.late_settings if of_tokens or late is not None else LateSettings(),
         )
         disk.remove(folder)
         made = Collection.create(folder, encoder=one.encoder, spec=one.spec, late=late, settings=settings, disk=disk)

@@ -11,6 +11,7 @@ from retr.index.collection import Collection
 from retr.index.dense.settings import DenseSettings
 from retr.index.disk.checking import check_folder
 from retr.index.disk.fsio import Disk
+from retr.index.late.settings import LateSettings
 from retr.index.reindexing.overlap import overlap, sampled_queries
 from retr.index.reindexing.shadow import Shadow, drop_shadow
 from retr.index.writing.creation import GivenVectors, Named
@@ -225,6 +226,7 @@ def test_killed_at_any_operation_one_of_the_two_encoders_answers_and_the_next_ru
 def test_token_vectors_take_the_place_of_others_and_give_it_up_again(
     filled: Collection, encoder: Any, token_encoder: Any
 ) -> None:
+    filled.compact(dense=DenseSettings("flat", "int8"))
     shadow = Shadow.begin(filled, token_encoder, spec="late=one")
     assert shadow.fill().encoded == 3
     shared = overlap(filled, shadow.shadow, ["fish", "mice"], 2, "given")
@@ -235,8 +237,12 @@ def test_token_vectors_take_the_place_of_others_and_give_it_up_again(
     assert check_folder(filled.folder, load=None).problems == []
     with pytest.raises(BadInput, match="already"):
         Shadow.begin(live, token_encoder)
-    filled.rollback("before-reindex-2")
-    assert filled.search("mice", 1, mode="dense")[0].id == "owl" and filled.manifest.late is None
+    live.compact(late=LateSettings(bits=2))
+    Shadow.begin(live, encoder, spec="words").swap()
+    again = Collection.open(filled.folder, load=lambda _: encoder)
+    assert again.search("mice", 1, mode="dense")[0].id == "owl" and again.manifest.late is None
+    again.rollback("before-reindex-5")
+    assert again.manifest.encoder is None and again.manifest.late_settings.bits == 2
 
 
 def test_beside_another_kind_only_that_of_its_own_kind_is_replaced(
