@@ -3,9 +3,9 @@
 from mcp.server import MCPServer
 from mcp.types import ToolAnnotations
 
+from retr.cli.mcp_server.abilities import Count, DocumentId, Documents, Ids, Offset, Query, Tools, Where, told
 from retr.cli.mcp_server.answers import Fetched, Results, Written
 from retr.cli.mcp_server.settings import McpSettings
-from retr.cli.mcp_server.tools import Count, DocumentId, Documents, Ids, Offset, Query, Tools, Where, told
 from retr.index.collection import Collection
 from retr.integrations.shelf import Shelf
 from retr.opening import load_scorer
@@ -20,17 +20,17 @@ CHANGES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempoten
 
 
 def make_server(settings: McpSettings) -> MCPServer:
-    """A server over an index. The encoder and the scorer are loaded now, so that what is wrong is told at once."""
+    """A server over an index. It is searched once now: models are loaded, and what is wrong is told at once."""
     shelf = Shelf(settings.index, create=False, wait_seconds=settings.wait_seconds)
     collection = shelf.collection
-    if settings.mode != "lexical" and collection.manifest.encoder is not None:
-        _ = collection.encoder
     tools = Tools(
         shelf,
         mode=settings.mode,  # type: ignore[arg-type]  # checked by McpSettings
         scope=None if settings.where is None else parse(settings.where),
         scorer=None if settings.rerank is None else load_scorer(settings.rerank),
     )
+    if len(collection):
+        tools.search("ready", 1, None)
     server = MCPServer("retr", version=VERSION, instructions=_told_of(collection, settings), log_level="WARNING")
     _offer_reading(server, tools)
     if settings.write:

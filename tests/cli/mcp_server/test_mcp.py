@@ -17,12 +17,13 @@ import pytest
 pytest.importorskip("mcp", reason="`retr mcp` needs the package mcp")
 
 import httpx2
+import numpy as np
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 import retr
 from retr.cli.mcp import mcp
-from retr.cli.mcp_server import tools
+from retr.cli.mcp_server import abilities
 from retr.cli.mcp_server.server import make_server
 from retr.cli.mcp_server.settings import McpSettings
 from retr.retrieval.errors import BadInput, NotFound
@@ -108,7 +109,7 @@ def test_search_keeps_to_a_filter_and_to_the_scope(index: Path) -> None:
 
 
 def test_fetch_gives_a_long_document_part_by_part(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tools, "PAGE_CHARACTERS", 10)
+    monkeypatch.setattr(abilities, "PAGE_CHARACTERS", 10)
     server = served(index)
     text, offset = "", 0
     while offset is not None:
@@ -159,6 +160,14 @@ def test_settings_that_make_no_sense_are_refused(index: Path, tmp_path: Path) ->
         McpSettings(index=index, mode="psychic")
     with pytest.raises(NotFound):
         served(tmp_path)
+
+
+def test_an_index_whose_queries_cannot_be_encoded_is_refused_at_once(tmp_path: Path) -> None:
+    given = retr.create(tmp_path / "given", encoder=retr.GivenVectors(2))
+    given.add([retr.Document("fox", "A red fox")], vectors=np.ones((1, 2), np.float32))
+    with pytest.raises(BadInput, match="mode='lexical'"):
+        make_server(McpSettings(index=tmp_path / "given"))
+    assert call(served(tmp_path / "given"), "search", query="fox")["results"][0]["id"] == "fox"
 
 
 def test_the_guides_client_starts_the_command_and_asks_it(
