@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 from torch.nn.utils.rnn import pad_sequence
 
 from retr.encoders.distilled.shape import HEAD, DseShape, read_shape
+from retr.encoders.exporting.texts import built_in
 from retr.encoders.on_torch.packing import Packing
 from retr.encoders.reading.folder import read_json
 from retr.encoders.reading.tokenizing import check_list, token_ids
@@ -22,6 +23,9 @@ from retr.encoders.trainable.rows import in_passes, padded
 from retr.encoders.trainable.sentence_folder import write_lengths
 from retr.encoders.trainable.student import check_groups
 from retr.retrieval.errors import BadInput, Damaged
+
+PROBES = 16
+"""Texts by which lengths are measured."""
 
 
 class ConcatHead(torch.nn.Module):
@@ -52,14 +56,25 @@ class DotHead(torch.nn.Module):
         return (left * right).sum(1, keepdim=True) * self.log_scale.exp() + self.bias
 
 
+class Length(torch.nn.Module):
+    """The length at which the head reads unit vectors; it is measured before training, and stays."""
+
+    value: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.ones(()))
+
+
 class DseModule(torch.nn.Module):
-    """The encoder, the embedding layer where there is one, the head."""
+    """The encoder, the embedding layer where there is one, the length of unit vectors, the head."""
 
     def __init__(self, encoder: torch.nn.Module, dim: int, shape: DseShape, dropout: float) -> None:
         super().__init__()
         self.encoder = encoder
         pooled = shape.pooled(dim)
         self.embedding = torch.nn.Linear(pooled, shape.embedding) if shape.embedding else None
+        self.length = Length() if shape.unit else None
         self.dropout = torch.nn.Dropout(dropout)
         width = shape.embedding or pooled
         self.head = DotHead(width) if shape.head == "dot" else ConcatHead(width, shape)
@@ -69,6 +84,8 @@ class DseModule(torch.nn.Module):
         named: dict[str, torch.nn.Module] = {"head": self.head}
         if self.embedding is not None:
             named["embedding"] = self.embedding
+        if self.length is not None:
+            named["length"] = self.length
         return torch.nn.ModuleDict(named)
 
 
@@ -100,6 +117,22 @@ class DseStudent:
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
         """[texts, dim]: the states of the top layers, pooled; with dropout where the module learns."""
+        found = self._pooled(texts)
+        return normalize(found, dim=1) if self.shape.unit else found
+
+    def measure_length(self) -> None:
+        """Let the head read unit vectors at the mean length that those of some prose have now."""
+        if self.module.length is None:
+            return
+        modes = [(part, part.training) for part in self.module.modules()]
+        self.module.eval()
+        with torch.no_grad():
+            lengths = torch.linalg.norm(self._pooled(built_in().texts[:PROBES]), dim=1)
+            self.module.length.value.copy_(lengths.mean())
+        for part, training in modes:
+            part.training = training
+
+    def _pooled(self, texts: Sequence[str]) -> torch.Tensor:
         check_list(texts)
         rows = [row.tolist() for row in token_ids(self.backbone.tokenizer, texts, "").ids]
 
@@ -111,8 +144,7 @@ class DseStudent:
             return POOLINGS[self.shape.pooling](self._states(batch), kept)
 
         found: torch.Tensor = self.module.dropout(in_passes([len(row) for row in rows], self.device, work))
-        found = found if self.module.embedding is None else self.module.embedding(found)
-        return normalize(found, dim=1) if self.shape.unit else found
+        return found if self.module.embedding is None else self.module.embedding(found)
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
         """Float [pairs, outputs]; each different text of the call is encoded once."""
@@ -124,8 +156,8 @@ class DseStudent:
 
     def logits_of(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """The same of two [pairs, dim]."""
-        scale = self.shape.scale(self.dim)
-        left, right = left * scale, right * scale
+        if self.module.length is not None:
+            left, right = left * self.module.length.value, right * self.module.length.value
         found: torch.Tensor = self.module.head(left, right)
         return (found + self.module.head(right, left)) / 2 if self.shape.symmetric else found
 
@@ -198,4 +230,7 @@ def open_dse(
         if read_shape(folder) != shape:
             raise Damaged(f"{folder} holds a model of another shape. Open it without one.")
         read_parts(folder / HEAD, module.parts())
-    return DseStudent(module.to(backbone.device), backbone, shape)
+    student = DseStudent(module.to(backbone.device), backbone, shape)
+    if not told:
+        student.measure_length()
+    return student

@@ -10,6 +10,8 @@ from retr.encoders.distilled.shape import DseShape
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import Damaged
 
+LENGTH = "length.value"
+"""The tensor of the length at which unit vectors are read."""
 PAIRS_AT_ONCE = 512
 """Pairs of one pass: 6 MB of what is between two vectors of 1,536 numbers."""
 
@@ -31,13 +33,17 @@ class Side:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DseHead:
-    """Weights [inputs, outputs] of both layers. For `dot` the first is empty and the last holds a and b."""
+    """Weights [inputs, outputs] of both layers. For `dot` the first is empty and the last holds a and b.
+
+    `length` is what unit vectors are multiplied by before they are read.
+    """
 
     shape: DseShape
     first: Floats
     first_bias: Floats
     last: Floats
     last_bias: Floats
+    length: float = 1.0
 
     def left(self, vectors: Floats) -> Side:
         """The first texts of pairs: W1 u and the bias are computed here."""
@@ -74,8 +80,7 @@ class DseHead:
         return found
 
     def _read(self, vectors: Floats) -> Floats:
-        scale = self.shape.scale(vectors.shape[1])
-        return vectors if scale == 1 else np.asarray(vectors * scale, np.float32)
+        return vectors if self.length == 1 else np.asarray(vectors * self.length, np.float32)
 
     def _some(self, left: Side, right: Side) -> Floats:
         """Row by row, or one left text with every right one."""
@@ -97,16 +102,18 @@ class DseHead:
 def read_head(tensors: Mapping[str, Floats], shape: DseShape, dim: int) -> DseHead:
     """The head of a file's tensors over vectors of `dim` numbers; Damaged where they do not fit."""
     try:
+        length = float(tensors[LENGTH].reshape(())) if shape.unit else 1.0
         if shape.head == "dot":
             scale = np.exp(tensors["head.log_scale"].astype(np.float64)).astype(np.float32).reshape(1, 1)
             empty = np.zeros((0, 0), np.float32)
-            return DseHead(shape, empty, empty, scale, tensors["head.bias"].reshape(1))
+            return DseHead(shape, empty, empty, scale, tensors["head.bias"].reshape(1), length)
         found = DseHead(
             shape,
             np.ascontiguousarray(tensors["head.first.weight"].T),
             tensors["head.first.bias"],
             np.ascontiguousarray(tensors["head.last.weight"].T),
             tensors["head.last.bias"],
+            length,
         )
     except KeyError as error:
         raise Damaged(f"The head lacks the tensor {error}. Get the folder again.") from None

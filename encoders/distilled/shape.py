@@ -20,8 +20,8 @@ class DseShape:
     tokens, the first one left out unless `with_cls`. `embedding` adds a linear layer to that many numbers. The head
     `concat` reads [u; v; u * v; |u - v|] through `hidden` units with ReLU; `dot` is a * <u, v> + b with a above 0, so
     an index of inner products ranks as it does. `symmetric` takes the mean over both orders of a pair. With `unit` (not
-    in the paper) a vector has length one, and the head reads it at the length sqrt(dim): then the vectors that an index
-    holds are all that it needs.
+    in the paper) a vector has length one, and the head reads all of them at one length, which they had on average
+    before training: then the vectors that an index holds are all that it needs.
     """
 
     head: Literal["concat", "dot"] = "concat"
@@ -57,10 +57,6 @@ class DseShape:
     def stored(self) -> bool:
         """Whether the head reads vectors as an index holds them: `concat` without `unit` needs their lengths."""
         return self.unit or self.head == "dot"
-
-    def scale(self, dim: int) -> float:
-        """What the head multiplies vectors of `dim` numbers by before it reads them."""
-        return dim**0.5 if self.unit else 1.0
 
     def pooled(self, dim: int) -> int:
         """Numbers of the pooled states, of `dim` numbers a layer."""

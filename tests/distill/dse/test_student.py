@@ -15,6 +15,7 @@ from retr.distill.dse.student import DseStudent, open_dse  # noqa: E402
 from retr.encoders import load_encoder, load_scorer  # noqa: E402
 from retr.encoders.distilled.model import load_model  # noqa: E402
 from retr.encoders.distilled.shape import DseShape  # noqa: E402
+from retr.encoders.exporting.texts import built_in  # noqa: E402
 from retr.encoders.trainable.backbone import BackboneSettings  # noqa: E402
 from retr.retrieval.errors import BadInput, Damaged, NotFound  # noqa: E402
 from retr.retrieval.scoring import SIMILARITIES  # noqa: E402
@@ -149,7 +150,9 @@ def test_a_unit_heads_scores_do_not_depend_on_how_long_vectors_are(make_bi: Any)
     with torch.no_grad():
         vectors = student.encode(TEXTS)
         assert torch.linalg.norm(vectors, dim=1).tolist() == pytest.approx([1.0] * len(TEXTS), abs=1e-5)
-        left, right = vectors[:1] * student.dim**0.5, vectors[2:3] * student.dim**0.5
+        length = torch.linalg.norm(student._pooled(list(built_in().texts[:16])), dim=1).mean()
+        assert abs(float(length) - 1) > 0.1
+        left, right = vectors[:1] * length, vectors[2:3] * length
         torch.testing.assert_close(student.logits([(TEXTS[0], TEXTS[2])]), student.module.head(left, right))
 
 
