@@ -1,6 +1,6 @@
 """How many requests do servers answer, and how long do callers wait, beside one another on this machine?
 
-    python bench/serve.py --data scifact --model FOLDER [--infinity-python PATH]
+    python bench/serve.py --model FOLDER [--data BEIR] [--infinity-python PATH]
         [--clients 1,8,64 --seconds 6 --work DIR]
 
 `retr serve` with its default model (int8) and with --model in float32, a script of FastAPI and sentence-transformers,
@@ -23,6 +23,8 @@ from typing import Any
 import recording
 from serve_systems import KINDS, PORT, System, all_systems, load, resident_mib, running
 from tables import Table, number
+
+from retr.retrieval.sample import sample_folder
 
 PEERS = ["fastapi", "uvicorn", "sentence-transformers", "torch", "faiss-cpu", "orjson"]
 INFINITY = ["infinity-emb", "torch", "sentence-transformers", "fastapi", "uvicorn"]
@@ -50,6 +52,7 @@ def main() -> None:
             "infinity": recording.versions(str(args.infinity_python), INFINITY) if args.infinity_python else {},
         },
         "rows": rows,
+        "documents": len((args.work / "corpus.jsonl").read_text().splitlines()),
     }
     tables = [table(rows, kind, args.clients) for kind in KINDS]
     result |= {"tables": [one.json() for one in tables], "caption": caption(result, args)}
@@ -60,7 +63,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="BEIR folder. Default: $RETR_DATA/scifact")
+    parser.add_argument("--data", type=Path, help="BEIR folder. Default: the sample that comes with retr")
     parser.add_argument("--model", type=Path, required=True, help="all-MiniLM-L6-v2 as sentence-transformers saves it")
     parser.add_argument("--infinity-python", type=Path, help="interpreter of infinity's environment")
     parser.add_argument("--clients", type=lambda text: [int(part) for part in text.split(",")], default=[1, 8, 64])
@@ -68,7 +71,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("serve-work"), help="folder for indexes; kept and used again")
     parser.add_argument("--results", type=Path, default=recording.RESULTS)
     args = parser.parse_args()
-    args.data = args.data or Path(os.environ.get("RETR_DATA", ".")) / "scifact"
+    args.data = args.data or sample_folder()
     args.work = args.work.resolve()
     return args
 
@@ -161,9 +164,9 @@ def caption(result: Mapping[str, Any], args: argparse.Namespace) -> str:
     memory = {row["system"]: row["mib"] for row in result["rows"]}
     held = ", ".join(f"{name} {number(mib, 0)} MiB" for name, mib in memory.items())
     return (
-        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1_minute']} before. One server process at "
-        f"a time, {args.seconds:g} s a cell after {WARM_SECONDS:g} s of warming; clients run on the same cores. "
-        "Questions and passages are SciFact's claims and abstracts, one text a request. A search gives ten of its "
+        f"Corpus: {args.data.name}, {result['documents']:,} documents. {machine['cpu']}, {machine['cores']} cores, load "
+        f"{machine['load_1_minute']} before. One server process at a time, {args.seconds:g} s a cell after {WARM_SECONDS:g} s of warming; clients run on the same cores. "
+        "Questions and passages are those of the corpus named above, one text a request. A search gives ten of its "
         "documents with their texts; retr's answers also have snippets. No question comes twice within what retr "
         f"remembers. Memory in the end: {held}."
     )

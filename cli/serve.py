@@ -130,11 +130,13 @@ def serve(
 def _run(settings: "ServeSettings", *, quiet: bool, as_json: bool) -> None:
     from retr.cli.serving.keys import read_keys
     from retr.cli.serving.logs import log_to_stderr
+    from retr.cli.serving.memory import share_heaps
     from retr.cli.serving.running import listening_socket
     from retr.cli.serving.running import serve as answer
     from retr.cli.serving.service import Service
     from retr.cli.serving.supervising import Supervisor
 
+    share_heaps()
     log_to_stderr()
     keys = read_keys(settings.keys, default="write" if settings.writable else "read")
     _check_reach(settings, keys)

@@ -29,10 +29,12 @@ _TICK = 0.2
 def run_worker(settings: ServeSettings, keys: Keys, listening: socket.socket, ready: Any) -> None:
     """What a worker process does: open everything, then answer."""
     from retr.cli.serving.logs import log_to_stderr
+    from retr.cli.serving.memory import share_heaps
     from retr.cli.serving.running import serve
     from retr.cli.serving.service import Service
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal's processes; the parent tells us
+    share_heaps()
     log_to_stderr()
     serve(Service(settings), keys, listening, started=ready.release)
 
