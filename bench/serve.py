@@ -163,12 +163,13 @@ def caption(result: Mapping[str, Any], args: argparse.Namespace) -> str:
     machine = result["machine"]
     memory = {row["system"]: row["mib"] for row in result["rows"]}
     held = ", ".join(f"{name} {number(mib, 0)} MiB" for name, mib in memory.items())
+    where = f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1_minute']} before"
     return (
-        f"Corpus: {args.data.name}, {result['documents']:,} documents. {machine['cpu']}, {machine['cores']} cores, load "
-        f"{machine['load_1_minute']} before. One server process at a time, {args.seconds:g} s a cell after {WARM_SECONDS:g} s of warming; clients run on the same cores. "
-        "Questions and passages are those of the corpus named above, one text a request. A search gives ten of its "
-        "documents with their texts; retr's answers also have snippets. No question comes twice within what retr "
-        f"remembers. Memory in the end: {held}."
+        f"Corpus: {args.data.name}, {result['documents']:,} documents. {where}. One server process at a time, "
+        f"{args.seconds:g} s a cell after {WARM_SECONDS:g} s of warming; clients run on the same cores. Questions and "
+        "passages are those of the corpus, one text a request. A search gives ten of its documents with their texts; "
+        "retr's answers also have snippets. No question comes twice within what retr remembers. Memory in the end: "
+        f"{held}."
     )
 
 
