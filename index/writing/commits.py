@@ -9,7 +9,7 @@ from retr.index.disk.fsio import Disk
 from retr.index.snapshot import Snapshot
 from retr.index.writing.batch import Batch
 from retr.index.writing.generations import Changes, clear_leftover, collect_garbage, commit_generation
-from retr.index.writing.merging import SMALL_ROWS, Job, Merged, MergeThread, Run, due, merge, swap
+from retr.index.writing.merging import SMALL_ROWS, Job, Merged, MergeThread, Run, due, merge, swap, weight
 from retr.index.writing.renewal import living_texts, renewal_due
 
 
@@ -20,7 +20,7 @@ class Commits:
     """
 
     def __init__(self, base: Snapshot, disk: Disk, *, merging: bool) -> None:
-        self._base, self._disk, self._folder, self._merging = base, disk, base.folder, merging
+        self._disk, self._folder, self._merging = disk, base.folder, merging
         self._manifest = self._written = base.manifest
         self._dead = ~base.live
         self._place = np.arange(len(base.live), dtype=np.int64)
@@ -33,21 +33,19 @@ class Commits:
         """Whether a merge is under way."""
         return self._thread is not None
 
-    def commit(self, batch: Batch, removed: Iterable[int]) -> int:
+    def commit(self, batch: Batch, removed: Iterable[int], keys: list[int]) -> int:
         """Write the next generation, or one that merging alone has changed, if it has; gives its number."""
         gone = sorted(removed)
         if len(batch) or gone:
-            self._commit(batch, gone)
+            self._commit(batch, gone, keys)
         elif self._manifest is not self._written:
             try:
-                self._commit(batch, gone)
+                self._commit(batch, gone, keys)
             except OSError as error:
                 self._give_up(error)
         return self._written.generation
 
-    def _commit(self, batch: Batch, removed: list[int]) -> None:
-        rows = [self._base.rows_of(number) for number in removed]
-        keys = self._base.keys.of(np.concatenate([np.empty(0, np.int64), *rows])).tolist()
+    def _commit(self, batch: Batch, removed: list[int], keys: list[int]) -> None:
         self._dead[self._place[removed]] = True
         if self._thread is not None and self._thread.done:
             self.take()
@@ -64,7 +62,7 @@ class Commits:
         """Merge what is small at once: the generation that is about to be written names the result."""
         while self._merging and self._thread is None:
             run = due(self._manifest.segments, self._dead)
-            if run is None or self._rows_of(run) > SMALL_ROWS:
+            if run is None or self._weight_of(run) > SMALL_ROWS:
                 return
             job = Job(self._manifest, run, self._dead, self._name())
             try:
@@ -72,12 +70,12 @@ class Commits:
             except OSError as error:
                 self._give_up(error, job.name)
 
-    def _rows_of(self, run: Run) -> int:
-        return sum(part.rows for part in self._manifest.segments[run.start : run.end])
+    def _weight_of(self, run: Run) -> int:
+        return sum(weight(part) for part in self._manifest.segments[run.start : run.end])
 
     def _start_large(self) -> None:
         run = due(self._manifest.segments, self._dead) if self._merging and self._thread is None else None
-        if run is not None and self._rows_of(run) > SMALL_ROWS:
+        if run is not None and self._weight_of(run) > SMALL_ROWS:
             job = Job(self._manifest, run, self._dead.copy(), self._name())
             self._thread = MergeThread(self._disk, self._folder, job)
 

@@ -30,6 +30,9 @@ DEAD_SHARE, DEAD_DOCUMENTS = 0.3, 1000
 SMALL_ROWS = 8192
 """Merges up to this many rows are done within the commit that makes them due; larger ones beside the writer."""
 
+_TOKENS_A_ROW = 32
+"""So many token vectors are as much work to merge as a row: 8,192 rows of them stay below those that train a codec."""
+
 _BLOCK_ROWS = 65_536
 
 
@@ -74,6 +77,11 @@ def due(segments: Sequence[Segment], dead: NDArray[np.bool_]) -> Run | None:
         if gone >= DEAD_DOCUMENTS and gone >= DEAD_SHARE * segment.documents:
             return Run(at, at + 1)
     return None
+
+
+def weight(segment: Segment) -> int:
+    """What it takes to merge a segment, in rows."""
+    return max(segment.rows, int(segment.late.get("tokens", 0)) // _TOKENS_A_ROW)
 
 
 def _tier(rows: int) -> int:

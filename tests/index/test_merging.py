@@ -1,6 +1,7 @@
 """Segments are merged when they are many or half dead, lose nothing that lives, and wait for no one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from retr.index.disk.checking import check_folder
 from retr.index.disk.fsio import Disk
 from retr.index.disk.manifest import Segment, placed
 from retr.index.disk.segments import DOCUMENTS, OpenSegment
+from retr.index.late.training import SCANNED
 from retr.index.lexical.postings import passages_in
 from retr.index.settings import WriteSettings
 from retr.index.writing import merging
@@ -32,6 +34,13 @@ def segments(*rows: int) -> tuple[Segment, ...]:
 
 def living(*rows: int) -> np.ndarray:
     return np.zeros(sum(rows), np.bool_)
+
+
+def test_token_vectors_weigh_so_that_no_codec_is_trained_within_a_commit() -> None:
+    assert merging.weight(segment("s", 900)) == 900
+    assert merging.weight(replace(segment("s", 900), late={"tokens": 20_000})) == 900
+    assert merging.weight(replace(segment("s", 900), late={"tokens": 90_000})) == 2812
+    assert merging.SMALL_ROWS * 32 <= SCANNED
 
 
 def documents(start: int, end: int, word: str = "word") -> list[Document]:
