@@ -20,7 +20,7 @@ class Commits:
     """
 
     def __init__(self, base: Snapshot, disk: Disk, *, merging: bool) -> None:
-        self._disk, self._folder, self._merging = disk, base.folder, merging
+        self._base, self._disk, self._folder, self._merging = base, disk, base.folder, merging
         self._manifest = self._written = base.manifest
         self._dead = ~base.live
         self._place = np.arange(len(base.live), dtype=np.int64)
@@ -33,19 +33,21 @@ class Commits:
         """Whether a merge is under way."""
         return self._thread is not None
 
-    def commit(self, batch: Batch, removed: Iterable[int], keys: list[int]) -> int:
+    def commit(self, batch: Batch, removed: Iterable[int]) -> int:
         """Write the next generation, or one that merging alone has changed, if it has; gives its number."""
         gone = sorted(removed)
         if len(batch) or gone:
-            self._commit(batch, gone, keys)
+            self._commit(batch, gone)
         elif self._manifest is not self._written:
             try:
-                self._commit(batch, gone, keys)
+                self._commit(batch, gone)
             except OSError as error:
                 self._give_up(error)
         return self._written.generation
 
-    def _commit(self, batch: Batch, removed: list[int], keys: list[int]) -> None:
+    def _commit(self, batch: Batch, removed: list[int]) -> None:
+        rows = [self._base.rows_of(number) for number in removed]
+        keys = self._base.keys.of(np.concatenate([np.empty(0, np.int64), *rows])).tolist()
         self._dead[self._place[removed]] = True
         if self._thread is not None and self._thread.done:
             self.take()
