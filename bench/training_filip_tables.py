@@ -18,6 +18,8 @@ from retr.retrieval.evaluation.significance.testing import holm
 SEED = 0
 COMMAND = "python bench/training_filip.py"
 BASELINE = "global"
+ASKED = {"sets": ["scenes", "emoji"], "seeds": [1, 2, 3], "steps": 600}
+"""What a run without words asks for."""
 TITLES = {
     "global": "CLIP's loss, one vector each, small towers from nothing",
     "tokens": "FILIP, small towers from nothing",
@@ -38,6 +40,10 @@ METRICS = {
     "cell": ("", "shape's word in its cell"),
     "swap": ("", "own caption above colours exchanged"),
 }
+EMOJI = (
+    "Emoji: two styles of 1,532 to train on, with three captions each, and 191 held out by name; 48 pixels, each style "
+    "a pool of its own, the mean of both. "
+)
 
 Cells = Mapping[str, Mapping[str, Any]]
 
@@ -54,7 +60,7 @@ def result(cells: Cells, args: argparse.Namespace) -> dict[str, Any]:
         "rows": rows,
         "cells": [told(cell) for cell in seeds],
         "times": times,
-        "findings": [one for row in rows for one in findings(row)],
+        "findings": [one for row in rows for one in findings(row, command(args))],
         "tables": [one.json() for one in [*tables, seed_table(seeds), *([time_table(times)] if times else [])]],
         "caption": caption(cells, args),
         **pictured,
@@ -96,6 +102,16 @@ def differences(values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict
     return {key: replace(pair, adjusted_p=float(p)) for (key, pair), p in zip(found.items(), adjusted, strict=True)}
 
 
+def command(args: argparse.Namespace) -> str:
+    """What gives the same again: all that is not as the command line has it by itself."""
+    changed = {name: value for name, value in vars(args).items() if name in ASKED and value != ASKED[name]}
+    words = [
+        f"--{name} {' '.join(map(str, value if isinstance(value, list) else [value]))}"
+        for name, value in changed.items()
+    ]
+    return " ".join([COMMAND, *words])
+
+
 def told(cell: Mapping[str, Any]) -> dict[str, Any]:
     """One trained model: what it was made with, and its means."""
     training = {key: cell["training"][key] for key in ("steps", "objective", "settings", "seconds")}
@@ -104,13 +120,13 @@ def told(cell: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "training": training, "means": means}
 
 
-def findings(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def findings(row: Mapping[str, Any], asked: str) -> list[dict[str, Any]]:
     """What the results page shows of a row."""
     found = []
     for metric, one in row["metrics"].items():
         way, shown = METRICS[metric]
         data = DATA[row["set"]] + (f": {way}" if way else "")
-        finding = {"system": "filip", "model": TITLES[row["way"]], "data": data, "metric": shown, "command": COMMAND}
+        finding = {"system": "filip", "model": TITLES[row["way"]], "data": data, "metric": shown, "command": asked}
         finding |= {key: one[key] for key in ("mean", "low", "high")} | {"queries": one["n"]}
         if "sd" in one:
             finding |= {"seeds": row["seeds"], "sd": one["sd"]}
@@ -192,13 +208,14 @@ def caption(cells: Cells, args: argparse.Namespace) -> str:
     """How it was made."""
     known = args.work / "scenes" / "data.json"
     floor = json.loads(known.read_text(encoding="utf-8"))["any_object"] if known.exists() else float("nan")
+    emoji = EMOJI if any(cell.get("set") == "emoji" for cell in cells.values()) else ""
     return (
         "Drawn scenes: 6,000 to train on and 512 held out, 3 to 5 objects of 2 sizes, 8 colours and 7 shapes on a "
-        "grid of 3 x 3, 48 pixels; no set of objects is in both. Emoji: two styles of 1,532 to train on, with three "
-        "captions each, and 191 held out by name; 48 pixels, each style a pool of its own, the mean of both. Towers "
-        f"from nothing: CLIP's of 2 layers, 96 wide, patches of {args.patch} pixels, vectors of 64; {args.steps} steps "
-        f"of {args.batch_size} pairs, AdamW at {args.learning_rate:g}, cosine; the temperature is learnt from 0.07. A "
-        "seed draws the weights and the batches, alike for every loss. In its cell: the patch most like the word of a "
+        "grid of 3 x 3, 48 pixels; no set of objects is in both. "
+        f"{emoji}Towers from nothing: CLIP's of 2 layers, 96 wide, patches of {args.patch} pixels, vectors of 64; "
+        f"{args.steps} steps of {args.batch_size} pairs, AdamW at {args.learning_rate:g}, cosine; the temperature is "
+        f"learnt from 0.07. Seeds {', '.join(map(str, args.seeds))}: each draws the weights and the batches, alike for "
+        "every loss. In its cell: the patch most like the word of a "
         f"shape that is in the scene once lies in its object's cell (chance 1 in 9, and {floor:.2f} where any object "
         "is pointed at); the model with one vector is looked at through its projections of patches and words. Colours "
         "exchanged: the scene is more like its caption than like one with two colours exchanged (chance 1 in 2). "
