@@ -158,9 +158,6 @@ class Guard:
     async def _within_time(self, scope: Any, body: bytes, receive: Receive, seen: "_Seen") -> None:
         """Run the application until it has answered, the time is up, or the caller is gone."""
         seconds = self._service.settings.request_seconds
-        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
-            await self._app(scope, receive, seen)
-            return
         work = asyncio.ensure_future(self._app(scope, _replay(body), seen))
         gone = asyncio.ensure_future(_disconnected(receive))
         try:

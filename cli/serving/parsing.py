@@ -1,5 +1,6 @@
 """Bodies as JSON, read strictly: what is not JSON by its standard is the caller's error, never ours."""
 
+import json
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
@@ -70,7 +71,11 @@ def service_of(request: Request) -> Service:
 
 def reply(value: object) -> Response:
     """A value as JSON; numpy arrays become lists."""
-    return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError:  # metadata that an index holds and orjson does not write: integers over 64 bits, deep nesting
+        text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    return Response(text, media_type="application/json")
 
 
 def of_validation(error: RequestValidationError) -> Failure:

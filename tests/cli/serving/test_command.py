@@ -52,6 +52,11 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     assert "pip install 'retr[serve]'" in result.stderr
 
 
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    with listening_socket(ServeSettings(port=0)) as found:
+        assert found.proto == socket.IPPROTO_TCP  # what asyncio asks before it sets TCP_NODELAY
+
+
 def test_a_socket_listens_at_six_too() -> None:
     try:
         found = listening_socket(ServeSettings(host="::1", port=0))

@@ -73,6 +73,16 @@ def test_documents_are_written_found_read_and_deleted(client: Any) -> None:
     assert "a/b?c" not in ids(client.post("/v1/search", json={"query": "blue fish"}))
 
 
+def test_whatever_metadata_an_index_holds_is_told(client: Any, index: Path) -> None:
+    deep: Any = 1
+    for _ in range(300):
+        deep = [deep]
+    retr.open(index).add([retr.Document("odd", "odd", metadata={"large": 2**80, "deep": deep})])
+    client.service.refresh()
+    [hit] = client.post("/v1/search", json={"query": "odd", "mode": "lexical"}).json()["hits"]
+    assert hit["metadata"] == {"large": 2**80, "deep": deep}
+
+
 @pytest.mark.parametrize(
     "document",
     [
