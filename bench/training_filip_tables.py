@@ -21,8 +21,8 @@ BASELINE = "global"
 ASKED = {"sets": ["scenes", "emoji"], "seeds": [1, 2, 3], "steps": 600}
 """What a run without words asks for."""
 TITLES = {
-    "global": "CLIP's loss, one vector each, small towers from nothing",
     "tokens": "FILIP, small towers from nothing",
+    "global": "CLIP's loss, one vector each, small towers from nothing",
     "quarter": "FILIP with a quarter of the tokens, small towers from nothing",
 }
 SHORT = {
@@ -208,6 +208,7 @@ def caption(cells: Cells, args: argparse.Namespace) -> str:
     """How it was made."""
     known = args.work / "scenes" / "data.json"
     floor = json.loads(known.read_text(encoding="utf-8"))["any_object"] if known.exists() else float("nan")
+    alone = " With one seed they tell of these models alone." if len(args.seeds) == 1 else ""
     emoji = EMOJI if any(cell.get("set") == "emoji" for cell in cells.values()) else ""
     return (
         "Drawn scenes: 6,000 to train on and 512 held out, 3 to 5 objects of 2 sizes, 8 colours and 7 shapes on a "
@@ -220,6 +221,6 @@ def caption(cells: Cells, args: argparse.Namespace) -> str:
         "is pointed at); the model with one vector is looked at through its projections of patches and words. Colours "
         "exchanged: the scene is more like its caption than like one with two colours exchanged (chance 1 in 2). "
         "Intervals: 95% bootstrap over images or captions, each one's value being its mean over the seeds; differences "
-        "are paired; p by randomisation, adjusted by Holm over all of a set. A step's time is CPU time on one thread "
+        f"are paired; p by randomisation, adjusted by Holm over all of a set.{alone} A step's time is CPU time on one thread "
         "of a whole step on scenes, from files to new weights, the median of rounds in which the losses take turns."
     )
