@@ -78,6 +78,11 @@ class Reading:
         return self._snapshot.folder
 
     @property
+    def home(self) -> str:
+        """Where it is kept, to be shown: a folder, or the address of a store without secrets."""
+        return str(self.folder)
+
+    @property
     def manifest(self) -> Manifest:
         """What the opened generation holds."""
         return self._snapshot.manifest

@@ -65,7 +65,7 @@ def check_folder(folder: Path, *, load: Callable[[str], Encoder] | None) -> Find
     _check_tokens(snapshot, found)
     for facts in manifest.encoders:
         if load is not None and given(facts) is None:
-            _check_golden(facts, found, load)
+            check_golden(facts, found, load)
     return found
 
 
@@ -151,7 +151,8 @@ def _lost(snapshot: Snapshot) -> int:
     return missed if missed > (1 - recall + 0.05) * len(rows) else 0
 
 
-def _check_golden(facts: EncoderFacts, found: Findings, load: Callable[[str], Encoder]) -> None:
+def check_golden(facts: EncoderFacts, found: Findings, load: Callable[[str], Encoder]) -> None:
+    """Encode the golden text again and compare it with the vector of then."""
     try:
         encoder = load(facts.spec)
         vectors = encoder.encode_documents([GOLDEN_TEXT])

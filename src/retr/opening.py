@@ -25,17 +25,18 @@ def create(
     late: "str | Encoder | None" = None,
     settings: "CollectionSettings | None" = None,
 ) -> "Collection":
-    """A new collection in a new or empty folder; `encoder` is a name, a folder, `kind=source`, an object, or None.
+    """A new collection in a new or empty folder, or at the address of a store, such as postgresql://host/database.
+
+    `encoder` is a name, a folder, `kind=source`, an object, or None.
 
     `late` is a late-interaction encoder beside it; alone, such a one is given as `encoder`.
     """
-    from retr.index.collection import Collection
     from retr.index.writing.creation import Named
 
     named = [None if one is None else Named(*_named(one)) for one in (encoder, late)]
     main, beside = named if encoder is not None else (named[1], None)
     made, spec = (None, "") if main is None else (main.encoder, main.spec)
-    return Collection.create(path, encoder=made, spec=spec, late=beside, settings=settings)
+    return _kept_by(path).create(path, encoder=made, spec=spec, late=beside, settings=settings)
 
 
 def _named(encoder: "str | Encoder") -> "tuple[Encoder, str]":
@@ -49,16 +50,29 @@ def open(
     late: "str | Encoder | None" = None,
     device: "str | Device | None" = None,
 ) -> "Collection":
-    """The collection in a folder. Its encoder is loaded by name when first needed, unless one is given.
+    """The collection in a folder, or at an address such as postgresql://host/database?collection=name.
+
+    Its encoder is loaded by name when first needed, unless one is given.
 
     `late` is the late encoder that stands beside it, where there is one.
     `device` is `cpu`, `cuda`, `cuda:0`, `cuda:0,1`, or a `Device`: where vectors are searched.
     """
-    from retr.index.collection import Collection
     from retr.index.dense.gpu import Device
 
     chosen = Device.parse(device) if isinstance(device, str) else device
-    return Collection.open(path, load=_loader(encoder), late=_loader(late), device=chosen)
+    return _kept_by(path).open(path, load=_loader(encoder), late=_loader(late), device=chosen)
+
+
+def _kept_by(path: str | Path) -> "type[Collection]":
+    """The kind of collection that is kept at a path, or at the address of a store."""
+    from retr.index.collection import Collection
+    from retr.index.stores import is_store
+
+    if not is_store(path):
+        return Collection
+    from retr.index.stores.collection import StoreCollection
+
+    return StoreCollection
 
 
 def _loader(given: "str | Encoder | None") -> "Callable[[str], Encoder]":

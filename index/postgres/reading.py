@@ -1,0 +1,136 @@
+"""One generation read: documents, counts and filters; everything of it within one transaction."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql
+
+from retr.index.dense.settings import DenseSettings
+from retr.index.postgres.binary import read_vectors
+from retr.index.postgres.connecting import Connection
+from retr.index.postgres.filters import to_postgres
+from retr.index.postgres.schema import TYPES, Tables
+from retr.retrieval.embeddings import Floats
+from retr.retrieval.filters import Filter
+from retr.retrieval.records import Document
+from retr.retrieval.store import MAX_PASSAGES, StoredDocument, StoreFacts
+
+_AT_ONCE = 2_000
+_FACTS = """SELECT home, before, generation, documents, passages, length, next_number, created, encoder, settings
+    FROM retr.collections WHERE name = %s"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The row of the catalogue of one collection."""
+
+    home: str
+    before: str | None
+    next_number: int
+    facts: StoreFacts
+
+    @property
+    def dense(self) -> DenseSettings:
+        """How vectors are kept and searched."""
+        return DenseSettings(**self.facts.settings.get("dense", {}))
+
+    @property
+    def type(self) -> str:
+        """What pgvector calls the vectors."""
+        return TYPES[self.dense.storage]
+
+    @property
+    def dim(self) -> int | None:
+        """Numbers in a vector; None without vectors."""
+        return None if self.facts.encoder is None else self.dense.dim or int(self.facts.encoder["dim"])
+
+
+def entry_of(connection: Connection, name: str, *, lock: bool = False) -> Entry | None:
+    """What the catalogue says of a collection, if anything; with `lock`, no other writer goes on until we are done."""
+    found = connection.execute(_FACTS + (" FOR UPDATE" if lock else ""), [name]).fetchone()
+    if found is None:
+        return None
+    home, before, generation, documents, passages, length, following, created, encoder, settings = found
+    facts = StoreFacts(generation, documents, passages, length, created, encoder, settings)
+    return Entry(home, before, following, facts)
+
+
+class Reader:
+    """What a transaction sees of the documents of a collection."""
+
+    def __init__(self, connection: Connection, entry: Entry) -> None:
+        self._connection, self._entry, self._tables = connection, entry, Tables(entry.home)
+
+    @property
+    def facts(self) -> StoreFacts:
+        """What it holds."""
+        return self._entry.facts
+
+    def _all(self, query: str, bound: Any = (), **parts: sql.Composable) -> list[tuple[Any, ...]]:
+        return self._connection.execute(self._tables.of(query, **parts), bound).fetchall()
+
+    def numbers_of(self, ids: Iterable[str]) -> dict[str, int]:
+        """The numbers of the documents that have one of these ids."""
+        wanted = [id for id in dict.fromkeys(ids) if storable(id)]
+        return dict(self._all("SELECT id, number FROM {documents} WHERE id = ANY(%s)", [wanted])) if wanted else {}
+
+    def ids_of(self, numbers: Iterable[int]) -> dict[int, str]:
+        """The ids of documents, by number."""
+        return dict(self._all("SELECT number, id FROM {documents} WHERE number = ANY(%s)", [_list(numbers)]))
+
+    def ids(self, where: Filter | None = None) -> Iterator[tuple[int, str]]:
+        """(number, id) of the documents for which the filter holds, by number."""
+        condition, bound = self.condition(where)
+        query = "SELECT d.number, d.id FROM {documents} d WHERE {where} ORDER BY d.number"
+        yield from self._all(query, bound, where=condition)
+
+    def count(self, where: Filter | None = None) -> int:
+        """For how many documents the filter holds."""
+        if where is None:
+            return self.facts.documents
+        condition, bound = self.condition(where)
+        return int(self._all("SELECT count(*) FROM {documents} d WHERE {where}", bound, where=condition)[0][0])
+
+    def condition(self, where: Filter | None) -> tuple[sql.Composable, list[object]]:
+        """The filter on documents `d`, and what it binds."""
+        condition, bound = ("TRUE", list[object]()) if where is None else to_postgres(where)
+        return sql.SQL(condition), bound
+
+    def get(self, numbers: Iterable[int]) -> dict[int, StoredDocument]:
+        """Documents by number, without their vectors."""
+        query = """SELECT number, id, title, text, metadata, source, spans, text_hash, record_hash
+            FROM {documents} WHERE number = ANY(%s)"""
+        found = {}
+        for number, id, title, text, metadata, source, spans, *hashes in self._all(query, [_list(numbers)]):
+            document = Document(id, text, title, metadata, source)
+            found[number] = StoredDocument(document, list(zip(spans[::2], spans[1::2], strict=True)), *hashes)
+        return found
+
+    def hashes(self, numbers: Iterable[int]) -> dict[int, tuple[bytes, bytes]]:
+        """(text hash, record hash) of documents, by number."""
+        query = "SELECT number, text_hash, record_hash FROM {documents} WHERE number = ANY(%s)"
+        return {number: (text, record) for number, text, record in self._all(query, [_list(numbers)])}
+
+    def vectors(self, rows: NDArray[np.int64]) -> Floats:
+        """The vectors of rows, float32 [rows, dim], in the order given."""
+        query = """SELECT {send}(p.vector)
+            FROM unnest(%s::bigint[], %s::int[]) WITH ORDINALITY AS r(document, ordinal, at)
+            JOIN {passages} p USING (document, ordinal) ORDER BY r.at"""
+        found: list[bytes] = []
+        for start in range(0, len(rows), _AT_ONCE):
+            numbers, ordinals = np.divmod(rows[start : start + _AT_ONCE], MAX_PASSAGES)
+            bound = [numbers.tolist(), ordinals.tolist()]
+            found += [one for (one,) in self._all(query, bound, send=sql.SQL(f"{self._entry.type}_send"))]
+        return read_vectors(found, self._entry.type, self._entry.dim or 0)
+
+
+def storable(text: str) -> bool:
+    """Whether PostgreSQL can hold the text: it has no NUL, and no half of a pair of surrogates."""
+    return isinstance(text, str) and "\x00" not in text and not any("\ud800" <= one <= "\udfff" for one in text)
+
+
+def _list(numbers: Iterable[int]) -> list[int]:
+    return [int(number) for number in numbers]
