@@ -90,6 +90,11 @@ def name_of(embedder: object) -> str:
     return f"{kind.__module__}:{kind.__qualname__}({told})"
 
 
+def is_name(spec: str) -> bool:
+    """Whether this is such a name, and not the spec of an encoder of retr's."""
+    return spec.endswith(")") and ":" in spec.partition("(")[0]
+
+
 def _unit(vectors: Sequence[Sequence[float]]) -> Floats:
     values = np.asarray(vectors, np.float32)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)

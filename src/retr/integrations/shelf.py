@@ -15,7 +15,8 @@ from retr.index.collection import Collection
 from retr.index.disk.manifest import holds_index
 from retr.index.settings import CollectionSettings, SearchSettings, WriteSettings
 from retr.integrations.diversity import most_diverse
-from retr.integrations.embedders import EmbedderEncoder
+from retr.integrations.embedders import EmbedderEncoder, is_name
+from retr.retrieval.errors import NotFound
 from retr.retrieval.filters import Field, Filter, In
 from retr.retrieval.fusion import METHODS
 from retr.retrieval.protocols import Encoder, Scorer
@@ -182,7 +183,11 @@ class Shelf:
 
 def _opened(folder: Path, encoder: str | Encoder | None) -> Collection:
     if not isinstance(encoder, EmbedderEncoder):
-        return opening.open(folder, encoder=encoder)
+        opened = opening.open(folder, encoder=encoder)
+        made_with = opened.manifest.encoder
+        if encoder is not None or made_with is None or not is_name(made_with.spec):
+            return opened
+        return Collection.open(folder, load=_embedder_needed)
 
     def checked(_: str) -> Encoder:
         facts = collection.manifest.encoder
@@ -191,6 +196,10 @@ def _opened(folder: Path, encoder: str | Encoder | None) -> Collection:
 
     collection = Collection.open(folder, load=checked)
     return collection
+
+
+def _embedder_needed(name: str) -> Encoder:
+    raise NotFound(f"The index was made with the embedder {name}, which only the caller can make. Give it here too.")
 
 
 def _made(folder: Path, encoder: str | Encoder, settings: CollectionSettings | None) -> Collection:

@@ -109,6 +109,14 @@ def test_an_index_is_opened_again_with_what_is_in_it(tmp_path: Path) -> None:
     assert again.similarity_search("a stone", k=1) == [FISH[2]]
 
 
+def test_without_its_embedder_an_index_says_which_one_it_needs(tmp_path: Path) -> None:
+    RetrVectorStore(DeterministicFakeEmbedding(size=6), tmp_path / "index").add_documents(FISH)
+    again = RetrVectorStore(path=tmp_path / "index")
+    assert again.similarity_search("stone", mode="lexical")[0].id == "stone"
+    with pytest.raises(NotFound, match=r"made with the embedder langchain_core\S*:DeterministicFakeEmbedding"):
+        again.similarity_search("stone")
+
+
 class Doubled(DeterministicFakeEmbedding):
     """Another embedder of the same class and name: only its vectors tell."""
 
