@@ -1,5 +1,6 @@
 """A small model of images and texts with random weights, to be trained from nothing: CLIP's towers in other sizes."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +78,6 @@ def _towers(sizes: TowerSizes, tokens: int) -> tuple[Any, Any]:
 
 def _write_vocabulary(folder: Path, captions: Iterable[str], most: int) -> int:
     """vocab.txt of what the captions need; how many entries it has."""
-    import json
-
     whole = tokenizing.bert_tokenizer(VOCABULARY, 1 << 20)
     used = {token for caption in captions for token in whole.encode(caption).tokens}
     entries = VOCABULARY.read_text("utf-8").splitlines()
