@@ -68,6 +68,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--infinity-python", type=Path, help="interpreter of infinity's environment")
     parser.add_argument("--clients", type=lambda text: [int(part) for part in text.split(",")], default=[1, 8, 64])
     parser.add_argument("--seconds", type=float, default=6.0, help="of each cell")
+    parser.add_argument("--core", type=int, help="pin each server to this core: where the machine has other work")
     parser.add_argument("--work", type=Path, default=Path("serve-work"), help="folder for indexes; kept and used again")
     parser.add_argument("--results", type=Path, default=recording.RESULTS)
     args = parser.parse_args()
@@ -119,7 +120,7 @@ def write_requests(work: str, data: str) -> None:
 def measured(system: System, args: argparse.Namespace) -> list[dict[str, Any]]:
     """One row a kind of request and number of clients."""
     rows = []
-    with running(system, args.work / "server.log") as pid:
+    with running(system, args.work / "server.log", args.core) as pid:
         check(system)
         for kind in system.asked:
             bodies, path = args.work / f"{kind.replace(' ', '-')}.jsonl", PATHS.get(kind, "/v1/search")
@@ -163,10 +164,11 @@ def caption(result: Mapping[str, Any], args: argparse.Namespace) -> str:
     machine = result["machine"]
     memory = {row["system"]: row["mib"] for row in result["rows"]}
     held = ", ".join(f"{name} {number(mib, 0)} MiB" for name, mib in memory.items())
+    pinned = "" if args.core is None else ", each pinned to one core of its own"
     where = f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1_minute']} before"
     return (
-        f"Corpus: {args.data.name}, {result['documents']:,} documents. {where}. One server process at a time, "
-        f"{args.seconds:g} s a cell after {WARM_SECONDS:g} s of warming; clients run on the same cores. Questions and "
+        f"Corpus: {args.data.name}, {result['documents']:,} documents. {where}. One server process at a time{pinned}, "
+        f"{args.seconds:g} s a cell after {WARM_SECONDS:g} s of warming; clients run on the same machine. Questions and "
         "passages are those of the corpus, one text a request. A search gives ten of its documents with their texts; "
         "retr's answers also have snippets. No question comes twice within what retr remembers. Memory in the end: "
         f"{held}."

@@ -55,8 +55,8 @@ def all_systems(args: argparse.Namespace) -> list[System]:
 
 
 @contextmanager
-def running(system: System, log: Path) -> Iterator[int]:
-    """The server's process id, once it answers; it is ended afterwards."""
+def running(system: System, log: Path, core: int | None) -> Iterator[int]:
+    """The server's process id, once it answers; it is ended afterwards. With `core` it has that one alone."""
     environment = {
         **os.environ,
         "HF_HUB_OFFLINE": "1",
@@ -64,7 +64,8 @@ def running(system: System, log: Path) -> Iterator[int]:
         "TOKENIZERS_PARALLELISM": "false",
     }
     with log.open("w") as out:
-        process = subprocess.Popen(system.command, stdout=out, stderr=out, env=environment)
+        pin = [] if core is None else ["taskset", "-c", str(core)]
+        process = subprocess.Popen([*pin, *system.command], stdout=out, stderr=out, env=environment)
         try:
             await_ready(f"http://127.0.0.1:{PORT}{system.ready}", process, log)
             yield process.pid
