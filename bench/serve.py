@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import recording
-from serve_systems import KINDS, PORT, System, all_systems, load, resident_mib, running
+from serve_systems import KINDS, PORT, System, all_systems, cpu_seconds, load, resident_mib, running
 from tables import Table, number
 
 from retr.retrieval.sample import sample_folder
@@ -126,7 +126,9 @@ def measured(system: System, args: argparse.Namespace) -> list[dict[str, Any]]:
             bodies, path = args.work / f"{kind.replace(' ', '-')}.jsonl", PATHS.get(kind, "/v1/search")
             for clients in args.clients:
                 load(path, clients, WARM_SECONDS, bodies)
-                found = load(path, clients, args.seconds, bodies)
+                used = cpu_seconds(pid)
+                found = dict(load(path, clients, args.seconds, bodies))
+                found["cpu_ms"] = 1000 * (cpu_seconds(pid) - used) / max(1, found["answers"])
                 rows.append(
                     {"system": system.name, "kind": kind, "clients": clients, **found, "mib": resident_mib(pid)}
                 )
@@ -148,10 +150,10 @@ def table(rows: Sequence[Mapping[str, Any]], kind: str, clients: Sequence[int]) 
     """Requests a second and percentiles, side by side for each number of clients."""
     columns = [kind]
     for count in clients:
-        columns += [f"{count}: requests/s", "p50 ms", "p95 ms", "p99 ms"]
+        columns += [f"{count}: requests/s", "p50 ms", "p95 ms", "p99 ms", "CPU ms"]
     found: dict[str, list[str]] = {}
     for row in (row for row in rows if row["kind"] == kind):
-        cells = [row["per_second"], row["p50"], row["p95"], row["p99"]]
+        cells = [row["per_second"], row["p50"], row["p95"], row["p99"], row["cpu_ms"]]
         flaws = int(row["refused"] + row["failed"])
         shown = [number(cell) for cell in cells]
         shown[0] += f" ({flaws} refused)" if flaws else ""
@@ -167,7 +169,8 @@ def caption(result: Mapping[str, Any], args: argparse.Namespace) -> str:
     pinned = "" if args.core is None else ", each pinned to one core of its own"
     where = f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1_minute']} before"
     return (
-        f"Corpus: {args.data.name}, {result['documents']:,} documents. {where}. One server process at a time{pinned}, "
+        "CPU ms is the server's CPU time for one answer, which neighbours change least. "
+        f"Corpus: {args.data.name}, {result['documents']:,} documents. {where}. One server at a time{pinned}, "
         f"{args.seconds:g} s a cell after {WARM_SECONDS:g} s of warming; clients run on the same machine. Questions and "
         "passages are those of the corpus, one text a request. A search gives ten of its documents with their texts; "
         "retr's answers also have snippets. No question comes twice within what retr remembers. Memory in the end: "
