@@ -237,7 +237,8 @@ class OpenSegment:
             return None
         part = open_segment(self.path / LATE, self.facts.late, chosen_kernels())
         if len(part) != self.facts.rows:
-            raise Damaged(f"{str(self.path / LATE)!r} holds tokens of {len(part)} passages, not {self.facts.rows}.")
+            held = f"{len(part)} passages, not {self.facts.rows}"
+            raise Damaged(f"{str(self.path / LATE)!r} holds tokens of {held}. Run: retr check")
         return part
 
     @cached_property
