@@ -20,9 +20,9 @@ from retr.encoders.trainable.mvp import MVPStudent, mean_products, open_mvp
 from retr.encoders.trainable.student import ScoresOnly, check_groups
 from retr.retrieval.embeddings import Floats
 
-SHAPE = {"d_model": 384, "d_ff": 768, "d_kv": 32, "num_heads": 12, "num_layers": 2, "num_decoder_layers": 1}
-FINAL_NORM = 0.15
-"""As in a trained T5: with ones, products of 384 numbers would begin too far apart for a softmax to learn from."""
+SHAPE = {"d_model": 128, "d_ff": 256, "d_kv": 32, "num_heads": 4, "num_layers": 2, "num_decoder_layers": 1}
+FINAL_NORM = 0.3
+"""With ones, products of 128 numbers would begin too far apart for a softmax to learn from."""
 ANCHORS = "pointwise.safetensors"
 
 
@@ -51,8 +51,12 @@ def write_start(minilm: Path, folder: Path, seed: int) -> Path:
 
 
 def _words(minilm: Path) -> Floats:
+    """The vectors of words along their principal axes, float32 [words, d_model]."""
     tensors = read_safetensors([minilm / "model.safetensors"])
-    return np.array(next(values for name, values in tensors.items() if name.endswith("word_embeddings.weight")))
+    words = np.array(next(values for name, values in tensors.items() if name.endswith("word_embeddings.weight")))
+    words = words - words.mean(axis=0)
+    axes = np.linalg.eigh(words.T @ words)[1][:, ::-1][:, : SHAPE["d_model"]]
+    return np.asarray(words @ axes, np.float32)
 
 
 class PointwiseModule(torch.nn.Module):

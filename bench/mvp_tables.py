@@ -109,7 +109,7 @@ def caption(args: argparse.Namespace, questions: int) -> str:
     """How it was made."""
     return (
         f"{questions} of MedQuAD's 815 test questions, the best 50 answers of BM25 reranked. A T5 of two encoder "
-        "layers and one of the decoder, 384 wide, begins with all-MiniLM-L6-v2's words and layers at random, so it "
+        "layers and one of the decoder, 128 wide, begins with all-MiniLM-L6-v2's words and layers at random, so it "
         f"knows no more of language than {args.steps} steps of {args.batch_size} questions teach, an answer and three "
         "of the "
         f"eight best wrong ones of hybrid search each; {args.max_tokens} tokens a pair, AdamW at "
