@@ -166,7 +166,7 @@ def caption(result: Mapping[str, Any], args: argparse.Namespace) -> str:
     machine = result["machine"]
     memory = {row["system"]: row["mib"] for row in result["rows"]}
     held = ", ".join(f"{name} {number(mib, 0)} MiB" for name, mib in memory.items())
-    pinned = "" if args.core is None else ", each pinned to one core of its own"
+    pinned = "" if args.core is None else ", each pinned to one core that other work shares"
     where = f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1_minute']} before"
     return (
         "CPU ms is the server's CPU time for one answer, which neighbours change least. Corpus: "
