@@ -171,10 +171,10 @@ def caption(result: Mapping[str, Any], args: argparse.Namespace) -> str:
     return (
         "CPU ms is the server's CPU time for one answer, which neighbours change least. Corpus: "
         f"{args.data.name}, {result['documents']:,} documents. {where}. One server at a time{pinned}, "
-        f"{args.seconds:g} s a cell after {WARM_SECONDS:g} s of warming; clients run on the same machine. Questions and "
-        "passages are those of the corpus, one text a request. A search gives ten of its documents with their texts; "
-        "retr's answers also have snippets. No question comes twice within what retr remembers. Memory in the end: "
-        f"{held}."
+        f"{args.seconds:g} s a cell after {WARM_SECONDS:g} s of warming; clients run on the same machine. Questions "
+        "and passages are those of the corpus, one text a request. A search gives ten of its documents with their "
+        "texts; retr's answers also have snippets. No question comes twice within what retr remembers. Memory in the "
+        f"end: {held}."
     )
 
 
