@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from retr.index.dense.gpu import Device
 from retr.index.dense.settings import DenseSettings
 from retr.index.disk import history
+from retr.index.disk.checking import Findings, check_folder
 from retr.index.disk.fsio import Disk, make_durable_folder
 from retr.index.disk.lock import WriterLock
 from retr.index.disk.manifest import Manifest, check_new_folder, write_current
@@ -23,6 +24,7 @@ from retr.index.loading import NO_TOKENS, LoadEncoder
 from retr.index.reading import Reading, check_ids
 from retr.index.settings import CollectionSettings, WriteSettings, check_wait
 from retr.index.snapshot import open_snapshot
+from retr.index.stores import is_store
 from retr.index.writing.batch import given_vectors
 from retr.index.writing.commits import Commits
 from retr.index.writing.compaction import CompactReport, compact, folder_bytes, is_compact
@@ -209,6 +211,10 @@ class Collection(Reading):
         asked = (("dense", dense, manifest.dense), ("late", late, manifest.late_settings))
         return {name: new for name, new, old in asked if new is not None and new != old}
 
+    def check(self, load: LoadEncoder | None = None) -> Findings:
+        """Read every byte of it and say what is sound; with `load`, the golden text is encoded again too."""
+        return check_folder(self.folder, load=load)
+
     def snapshot(self, name: str, *, wait_seconds: float = 0.0) -> Pin:
         """Keep the live generation under a name until `drop_snapshot`; costs no copy."""
         with self._writing(wait_seconds):
@@ -234,7 +240,16 @@ class Collection(Reading):
         return generation
 
     def copy(self, target: str | Path, *, of: int | str | None = None) -> int:
-        """Copy one generation (None: the live one) into a new folder, every byte checked; gives its number."""
+        """Copy one generation (None: the live one) into a new folder, every byte checked; gives its number.
+
+        To the address of a store goes the live one alone, every document compared; gives the number that it has there.
+        """
+        if is_store(target):
+            from retr.index.stores.copying import copy, kept_in
+
+            if of is not None:
+                raise BadInput(f"A store takes what is there now, not {of!r}. Copy that into a folder first.")
+            return copy(kept_in(self.folder), kept_in(target)).generation
         return history.copy(self._disk, self.folder, Path(target), of=of).generation
 
     @contextmanager

@@ -135,12 +135,20 @@ class VectorStore(StoreSnapshot, Protocol):
         """Where it is, without secrets."""
         ...
 
+    def exists(self) -> bool:
+        """Whether there is a collection of this name."""
+        ...
+
     def create(self, facts: StoreFacts) -> None:
         """Make the collection, empty. BadInput where there is one of this name."""
         ...
 
     def snapshot(self, at_least: int = 0) -> AbstractContextManager[StoreSnapshot]:
         """The newest generation, the same for all that is read of it; waits until it is `at_least` this one."""
+        ...
+
+    def check_document(self, document: Document) -> None:
+        """BadInput for a document that it cannot hold."""
         ...
 
     def upsert(self, documents: Sequence[StoredDocument], removed: Iterable[int] = ()) -> int:

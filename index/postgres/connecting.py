@@ -18,6 +18,9 @@ _IDLE = 8
 _WAIT = "60s"
 """How long a writer waits for another to end its transaction."""
 
+_AWAY = ("08", "28", "57")
+"""Classes of errors of a server that cannot be reached, lets nobody in, or is being shut down."""
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -105,9 +108,10 @@ def told(address: Address) -> Iterator[None]:
     except psycopg.errors.ReadOnlySqlTransaction:
         raise BadInput(f"{address.shown} is a replica, which only reads. Give the address of the primary.") from None
     except psycopg.OperationalError as error:
-        raise NotFound(
-            f"The PostgreSQL server of {address.shown} does not answer ({_line(error)}). Check address and server."
-        ) from None
+        if error.sqlstate is None or error.sqlstate[:2] in _AWAY:
+            what = f"The PostgreSQL server of {address.shown} does not answer ({_line(error)})."
+            raise NotFound(f"{what} Check address and server.") from None
+        raise Damaged(f"The server of {address.shown} could not do it: {_line(error)}. Nothing was changed.") from None
 
 
 def _line(error: Exception) -> str:

@@ -87,6 +87,8 @@ def _operand(field: Field) -> _Operand:
     """`#>` takes '01' and '-1' for places in a list, which a filter does not: such names are keys alone."""
     if field.column is not None:
         return _Operand({"id": "d.id", "title": "d.title"}[field.column], is_text=True)
+    if "\x00" in "".join(field.path):
+        return _Operand("NULL::jsonb")  # No key here holds a NUL.
     value, bound = "d.metadata", list[object]()
     for name in field.path:
         key_alone = _LIKE_AN_INDEX.fullmatch(name) and not _INDEX.fullmatch(name)
@@ -115,7 +117,7 @@ def _compare(operand: _Operand, op: Operator, value: Value) -> Bound:
     if isinstance(value, bool):
         return operand.typed("boolean", "{0} = %s::boolean", [value]) if op == "=" else ("FALSE", [])
     if isinstance(value, str):
-        return operand.typed("string", f'{{0}} COLLATE "C" {op} %s::text', [value]) if _sayable(value) else _no()
+        return _compare_text(operand, op, value)
     exact, close = number(value), float(number(value))
     as_float = f"{_FLOAT} {op} %s::float8"
     if isinstance(exact, float):
@@ -124,9 +126,16 @@ def _compare(operand: _Operand, op: Operator, value: Value) -> Bound:
     return operand.typed("number", sql, [exact, close])
 
 
-def _sayable(text: str) -> bool:
-    """No text in PostgreSQL holds a NUL, so none equals one that does."""
-    return "\x00" not in text
+def _compare_text(operand: _Operand, op: Operator, value: str) -> Bound:
+    """No text in PostgreSQL holds a NUL: none equals one that does, and what stands before the NUL tells the order."""
+    before, nul, _ = value.partition("\x00")
+    if nul and op == "=":
+        return _no()
+    op = _WITHOUT_NUL[op] if nul else op
+    return operand.typed("string", f'{{0}} COLLATE "C" {op} %s::text', [before])
+
+
+_WITHOUT_NUL: dict[Operator, Operator] = {"<": "<=", "<=": "<=", ">": ">", ">=": ">"}
 
 
 def _no() -> Bound:
@@ -140,7 +149,9 @@ def _like(operand: _Operand, filter: Like) -> Bound:
         steps = [step if isinstance(step, Wild) else lower(step) for step in steps]
         side = '(lower({0} COLLATE "pg_c_utf8") COLLATE "C")'
     pattern = sql_pattern(steps)
-    return operand.typed("string", f"{side} LIKE %s::text ESCAPE '\\'", [pattern]) if _sayable(pattern) else _no()
+    if "\x00" in pattern:
+        return _no()
+    return operand.typed("string", f"{side} LIKE %s::text ESCAPE '\\'", [pattern])
 
 
 def _contains(filter: Contains) -> Bound:

@@ -23,7 +23,10 @@ _HOLDING = "SELECT term, count(*) FROM {postings} WHERE term = ANY(%s) GROUP BY 
 _WORDS = """SELECT p.document, p.ordinal, -sum(w.weight * p.count / (p.count + %s + %s * p.length))::float4 AS distance
     FROM unnest(%s::text[], %s::float8[]) AS w(term, weight) JOIN {postings} p ON p.term = w.term COLLATE "C"{matching}
     GROUP BY p.document, p.ordinal ORDER BY distance, p.document, p.ordinal LIMIT %s"""
-_EF, _MOST_EF, _PROBES = 100, 1_000, 20
+_WIDTHS = """SELECT set_config('hnsw.iterative_scan', 'strict_order', true),
+    set_config('ivfflat.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', %s, true),
+    set_config('ivfflat.probes', %s, true)"""
+_EF, _MOST_EF, _PROBES, _MOST_PROBES = 100, 1_000, 20, 32_768
 
 
 class Searches(Reader):
@@ -75,13 +78,9 @@ class Searches(Reader):
         return self._found(_EXACT, [vector_text(query.vector)], where, [k])
 
     def _nearest(self, query: DenseQuery, k: int, where: Filter | None) -> Found:
-        for name, value in (
-            ("hnsw.iterative_scan", "strict_order"),
-            ("hnsw.ef_search", str(self._entry.dense.ef or min(_MOST_EF, max(_EF, 2 * k)))),
-            ("ivfflat.iterative_scan", "relaxed_order"),
-            ("ivfflat.probes", str(self._entry.dense.nprobe or _PROBES)),
-        ):
-            self._connection.execute("SELECT set_config(%s, %s, true)", [name, value])
+        width = self._entry.dense.ef or max(_EF, 2 * k)
+        probes = self._entry.dense.nprobe or _PROBES
+        self._connection.execute(_WIDTHS, [str(min(width, _MOST_EF)), str(min(probes, _MOST_PROBES))])
         vector = vector_text(query.vector)
         return self._found(_NEAREST, [vector], where, [vector, k], type=sql.SQL(self._entry.type))
 

@@ -18,10 +18,11 @@ from retr.index.postgres.publishing import published
 from retr.index.postgres.reading import Entry, entry_of
 from retr.index.postgres.schema import CATALOGUE, CATALOGUE_LOCK, Tables, vector_type
 from retr.index.postgres.searching import Searches
-from retr.index.postgres.writing import Changes, made_index
+from retr.index.postgres.writing import Changes, check_storable, made_index
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, Mismatch, NotFound
 from retr.retrieval.filters import Filter
+from retr.retrieval.records import Document
 from retr.retrieval.store import Found, StoredDocument, StoreFacts, StoreQuery, WordsQuery
 
 _INDEXED_FROM = {"auto": 20_000, "hnsw": 0, "ivf-flat": 1_000}
@@ -160,6 +161,10 @@ class PostgresStore:
         """How `search` goes about it."""
         with self.snapshot() as snapshot:
             return snapshot.plan(query, where)
+
+    def check_document(self, document: Document) -> None:
+        """BadInput for a document that PostgreSQL cannot hold."""
+        check_storable(document)
 
     def upsert(self, documents: Sequence[StoredDocument], removed: Iterable[int] = ()) -> int:
         """Write documents in the place of those that have their ids, and remove some by number, all or nothing."""

@@ -1,5 +1,6 @@
 """One transaction that changes a collection: rows out, rows in by binary COPY, and the counts of the catalogue."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -7,14 +8,16 @@ from psycopg import sql
 
 from retr.index.postgres.binary import END, START, int4, int8, ints, jsonb, row, vector
 from retr.index.postgres.connecting import Connection
-from retr.index.postgres.reading import Entry, storable
+from retr.index.postgres.reading import Entry
 from retr.index.postgres.schema import Tables
 from retr.index.stores.words import counted
 from retr.retrieval.errors import BadInput
+from retr.retrieval.records import Document
 from retr.retrieval.store import MAX_PASSAGES, StoredDocument
 from retr.retrieval.store_words import kept_length
 
 _BLOCK = 1 << 20
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _COLUMNS = {
     "documents": "number, id, title, text, metadata, source, spans, text_hash, record_hash",
     "passages": "document, ordinal, vector",
@@ -103,22 +106,23 @@ class Changes:
 
 def _document(number: int, stored: StoredDocument) -> bytes:
     document = stored.document
-    check_storable(stored)
+    if len(stored.spans) > MAX_PASSAGES:
+        raise BadInput(f"The document {document.id!r} has {len(stored.spans)} passages; at most {MAX_PASSAGES} fit.")
     spans = [at for span in stored.spans for at in span]
     texts = [document.id.encode(), document.title.encode(), document.text.encode()]
     facts = [jsonb(dict(document.metadata)), jsonb(dict(document.source))]
     return row([int8(number), *texts, *facts, ints(spans), stored.text_hash, stored.record_hash])
 
 
-def check_storable(stored: StoredDocument) -> None:
-    """BadInput for what PostgreSQL cannot hold: a NUL in a text, or more passages than a row's number has room for."""
-    document = stored.document
+def check_storable(document: Document) -> None:
+    """BadInput for a NUL in a text, which PostgreSQL cannot hold."""
     texts = [document.id, document.title, document.text]
-    facts = [jsonb(dict(document.metadata)), jsonb(dict(document.source))]
-    if not all(map(storable, texts)) or any(b"\\u0000" in one for one in facts):
+    try:
+        facts = [jsonb(dict(document.metadata)), jsonb(dict(document.source))]
+    except (TypeError, ValueError):
+        return  # What is not JSON is refused with its reason by whoever takes the document in.
+    if any("\x00" in one for one in texts if isinstance(one, str)) or any(map(_NUL.search, facts)):
         raise BadInput(f"The document {document.id!r} holds a NUL character, which PostgreSQL cannot. Clean it first.")
-    if len(stored.spans) > MAX_PASSAGES:
-        raise BadInput(f"The document {document.id!r} has {len(stored.spans)} passages; at most {MAX_PASSAGES} fit.")
 
 
 def made_index(tables: Tables, kind: str, type: str, passages: int) -> sql.Composed:

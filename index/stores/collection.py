@@ -20,7 +20,7 @@ from retr.index.opened import Opened
 from retr.index.settings import CollectionSettings, WriteSettings, check_wait
 from retr.index.stores import connect
 from retr.index.stores.opened import StoreOpened, manifest_of
-from retr.index.stores.writing import StoreCommits
+from retr.index.stores.writing import StoreWriter
 from retr.index.writing.compaction import CompactReport
 from retr.index.writing.creation import Named, encoder_facts, given, make_chunker
 from retr.index.writing.merging import Report, in_silence
@@ -82,6 +82,10 @@ class StoreCollection(Collection):
         if device is not None and device.gpus:
             raise BadInput("Vectors in a store are searched by the store, not on a GPU here. Leave the device out.")
         return cls(connect(str(path)), load)
+
+    def __len__(self) -> int:
+        self.refresh()
+        return self._manifest.live_documents
 
     @property
     def store(self) -> VectorStore:
@@ -169,8 +173,7 @@ class StoreCollection(Collection):
         yield
 
     def _writer(self, settings: WriteSettings) -> Writer:
-        commits = StoreCommits(self._store, self._manifest.generation)
-        return Writer(StoreOpened(self._store), self._encoders, commits, settings=settings)
+        return StoreWriter(self._store, self._encoders, settings=settings)
 
     def compact(
         self,

@@ -75,7 +75,7 @@ def _same_vectors(old: Floats | None, new: Floats | None) -> bool:
 
 
 def _counted(documents: Iterator[StoredDocument], told: Told | None) -> Iterator[StoredDocument]:
-    for number, one in enumerate(documents, start=1):
-        if told is not None and number % _AT_ONCE == 0:
-            told(_AT_ONCE)
+    for one in documents:
         yield one
+        if told is not None:
+            told(1)

