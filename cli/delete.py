@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, WaitOption, checked_wait
+from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, StoreOption, WaitOption, checked_wait, home_of
 
 
 def delete(
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids of documents.")] = None,
     index: IndexOption = DEFAULT_INDEX,
+    store: StoreOption = None,
     where: Annotated[str | None, typer.Option(help="Delete the documents for which this holds.")] = None,
     ids_file: Annotated[Path | None, typer.Option(help="A file with one id a line.", metavar="FILE")] = None,
     wait: WaitOption = 0.0,
@@ -25,7 +26,7 @@ def delete(
 
     if not ids and where is None and ids_file is None:
         raise BadInput("Nothing to delete. Give ids, --ids-file FILE, or --where EXPR.")
-    seconds, collection = checked_wait(wait), open(index)
+    seconds, collection = checked_wait(wait), open(home_of(index, store))
     chosen = list(ids or [])
     if ids_file is not None:
         chosen += [line for line in ids_file.read_text(encoding="utf-8").splitlines() if line]

@@ -21,10 +21,12 @@ from retr.cli.options import (
     QuietOption,
     RecallOption,
     StorageOption,
+    StoreOption,
     TextFieldOption,
     TitleFieldOption,
     WaitOption,
     checked_wait,
+    home_of,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def index(
         typer.Argument(metavar="SOURCE...", help="Files, folders, BEIR folders, or - for standard input."),
     ] = None,
     index: IndexOption = DEFAULT_INDEX,
+    store: StoreOption = None,
     sample: Annotated[bool, typer.Option("--sample", help="Index the sample corpus that comes with retr.")] = False,
     text_field: TextFieldOption = None,
     id_field: IdFieldOption = None,
@@ -140,7 +143,7 @@ def index(
     )
     _check_mirror(mirror, settings.on_error)
     chosen = _sources(sources, sample=sample)
-    report = ReadReport()
+    report, home = ReadReport(), home_of(index, store)
     vectors: dict[str, Any] = {
         "kind": kind,
         "storage": storage,
@@ -160,7 +163,7 @@ def index(
         # The first document is read before an index is made, so that a mistyped source leaves nothing behind.
         documents = _counted(read_documents(chosen, settings, report), report, progress)
         first = list(islice(documents, 1))
-        collection = opened(index, asked)
+        collection = opened(home, asked)
         added = collection.add(chain(first, documents), settings=writing)
     _say(collection, added, report, as_json=json)
 
@@ -215,7 +218,7 @@ def _say(collection: "Collection", added: "AddReport", read: "ReadReport", *, as
     skipped = read.skipped + added.duplicates
     if as_json:
         counts = {**asdict(added), "problems": problems, "skipped": skipped, "repaired": read.repaired}
-        emit_json({"index": collection.folder, "documents": len(collection), **counts, "ignored": dict(read.ignored)})
+        emit_json({"index": collection.home, "documents": len(collection), **counts, "ignored": dict(read.ignored)})
         return
     for problem in [*problems, *map(str, read.notes)]:
         warn(problem)
@@ -231,5 +234,5 @@ def _say(collection: "Collection", added: "AddReport", read: "ReadReport", *, as
     )
     said = ", ".join(f"{count:,} {word}" for count, word in changes if count) or "nothing new"
     print_line(
-        f"{collection.folder}: {len(collection):,} documents, {collection.manifest.live_passages:,} passages ({said})"
+        f"{collection.home}: {len(collection):,} documents, {collection.manifest.live_passages:,} passages ({said})"
     )

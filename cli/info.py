@@ -3,18 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption
+from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, StoreOption, home_of
 
 
-def info(index: IndexOption = DEFAULT_INDEX, json: JsonOption = False) -> None:
+def info(index: IndexOption = DEFAULT_INDEX, store: StoreOption = None, json: JsonOption = False) -> None:
     """Show what an index holds: documents, passages, size, what can be gone back to, and the encoder's weights."""
     from retr.cli.output import emit_json, print_fields
     from retr.index.disk.manifest import generations_in
     from retr.opening import open
 
-    collection = open(index)
+    collection = open(home_of(index, store))
     facts = collection.describe()
-    facts["kept_generations"] = [number for number in generations_in(index) if number <= collection.manifest.generation]
+    kept = generations_in(index) if store is None else [collection.manifest.generation]
+    facts["kept_generations"] = [number for number in kept if number <= collection.manifest.generation]
     facts["snapshots"] = collection.snapshots()
     if json:
         emit_json(facts)

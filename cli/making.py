@@ -34,19 +34,20 @@ class Asked:
         return {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) is not None}
 
 
-def opened(folder: Path, asked: Asked) -> "Collection":
-    """The collection in the folder, made now if there is none; what is asked for must agree with what it is."""
+def opened(home: Path | str, asked: Asked) -> "Collection":
+    """The collection in a folder or store, made now if there is none; what is asked for must agree with what it is."""
     from retr.index.disk.manifest import holds_index
+    from retr.index.stores import connect
     from retr.opening import open
 
-    if holds_index(folder):
-        collection = open(folder)
+    if holds_index(home) if isinstance(home, Path) else connect(home).exists():
+        collection = open(home)
         _check_same(collection, asked)
         return collection
-    return _create(folder, asked)
+    return _create(home, asked)
 
 
-def _create(folder: Path, asked: Asked) -> "Collection":
+def _create(home: Path | str, asked: Asked) -> "Collection":
     from retr.opening import DEFAULT_ENCODER, create
     from retr.retrieval.errors import BadInput
 
@@ -55,7 +56,7 @@ def _create(folder: Path, asked: Asked) -> "Collection":
     if lexical and vectors:
         raise BadInput(f"--encoder none makes no vectors, so --{vectors[0]} has no meaning with it. Leave one out.")
     encoder = None if lexical else asked.encoder or DEFAULT_ENCODER
-    return create(folder, encoder=encoder, late=asked.late, settings=_settings(asked.given()))
+    return create(home, encoder=encoder, late=asked.late, settings=_settings(asked.given()))
 
 
 def _settings(given: dict[str, Any]) -> "CollectionSettings":
@@ -78,7 +79,7 @@ def _settings(given: dict[str, Any]) -> "CollectionSettings":
 def _check_same(collection: "Collection", asked: Asked) -> None:
     from retr.retrieval.errors import Mismatch
 
-    kept, where = _kept(collection.manifest), str(collection.folder)
+    kept, where = _kept(collection.manifest), collection.home
     for name, value in asked.given().items():
         if value == kept[name]:
             continue

@@ -11,6 +11,10 @@ READING = "Reading"
 """The panel of options that say how sources are read."""
 
 IndexOption = Annotated[Path, typer.Option("--index", "-i", help="The index folder.", metavar="DIR")]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(help="In place of --index: postgresql://user@host/database?collection=name.", metavar="ADDRESS"),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One line of JSON on standard output.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on standard error.")]
 WaitOption = Annotated[
@@ -61,6 +65,20 @@ OnErrorOption = Annotated[
     str,
     typer.Option(help="fail: stop at the first bad record; skip: leave it out and report it.", rich_help_panel=READING),
 ]
+
+
+def home_of(index: Path, store: str | None) -> Path | str:
+    """The folder, or the address of the store where one is given. BadInput where both are."""
+    from retr.index.stores import is_store
+    from retr.retrieval.errors import BadInput
+
+    if store is None:
+        return index
+    if index != DEFAULT_INDEX:
+        raise BadInput(f"Give either --index or --store, not both; got the folder {str(index)!r} too.")
+    if not is_store(store):
+        raise BadInput("--store takes an address, such as postgresql://user@host/database; a folder is for --index.")
+    return store
 
 
 def checked_wait(seconds: float) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from retr.cli.hits import hit_json, show
-from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, QuietOption
+from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, QuietOption, StoreOption, home_of
 
 if TYPE_CHECKING:
     from retr.index.answering import RerankBy
@@ -25,6 +25,7 @@ def search(
         list[str] | None, typer.Argument(metavar="QUERY...", help="The question, in one or more words.")
     ] = None,
     index: IndexOption = DEFAULT_INDEX,
+    store: StoreOption = None,
     k: Annotated[int | None, typer.Option("-k", help="Number of hits. Default: 10, and 100 with --queries.")] = None,
     mode: Annotated[str, typer.Option(help="hybrid, dense, lexical or late.", rich_help_panel=_RANKING)] = "hybrid",
     where: Annotated[
@@ -103,7 +104,7 @@ def search(
         candidates=candidates,
     )
     _check_call(query, queries, run)
-    collection = open(index, encoder=encoder, late=late, device=device)
+    collection = open(home_of(index, store), encoder=encoder, late=late, device=device)
     _note_placement(collection, device, quiet=quiet)
     scorer: RerankBy | None = "late" if rerank == "late" else load_scorer(rerank) if rerank else None
     if queries is not None and run is not None:
