@@ -51,6 +51,7 @@ def main() -> None:
     cells = [
         {**one, "documents": size} for size in chosen.documents for one in [*OWN, *(OTHERS if size in few else [])]
     ]
+    cells = [cell for cell in cells if cell["engine"] not in chosen.without]
     order = random.Random(chosen.seed).sample(cells, len(cells))
     for cell in sorted(order, key=lambda one: one["engine"] != "torch"):
         run(cell, chosen)
@@ -61,7 +62,7 @@ def main() -> None:
         facts = {"machine": machine(), "versions": versions(sys.executable, [*retr_packages(), "torch"])}
         if chosen.peers:
             facts["peers"] = versions(str(chosen.peers), ["fast-plaid", "xtr-warp-rs", "torch", "numpy"])
-        print(record("late", {**facts, "queries": chosen.queries, "k": K, "cells": rows}))
+        print(record("late", {**facts, "queries": chosen.queries, "k": K, "busy": chosen.busy, "cells": rows}))
 
 
 def arguments() -> argparse.Namespace:
@@ -72,6 +73,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=Path, default=ROOT / "bench" / "scratch" / "tokens")
     parser.add_argument("--work", type=Path, default=ROOT / "bench" / "scratch" / "late")
     parser.add_argument("--peers", type=Path, help="the Python of an environment with fast-plaid and xtr-warp-rs")
+    parser.add_argument("--busy", action="store_true", help="the machine had other work: tell no wall times")
+    parser.add_argument("--without", nargs="*", default=[], help="engines to leave out")
     parser.add_argument("--peers-documents", type=int, default=4_000, help="they build for so many at most")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--again", action="store_true", help="search again in what was built")
@@ -126,8 +129,8 @@ def summed(cell: Cell, said: Cell, chosen: argparse.Namespace) -> Cell:
     exact = told({"engine": "torch", "documents": cell["documents"]}, chosen)
     shared = [len(set(found) & set(best)) / K for found, best in zip(said["rows"], exact["rows"], strict=True)]
     row = {**cell, "recall": round(sum(shared) / len(shared), 4), "ndcg": round(quality(said["rows"], chosen), 4)}
-    row |= {key: round(said[key], 2) for key in ("cpu_ms", "wall_p50_ms", "wall_p95_ms")}
-    row |= {key: round(said[key], 1) for key in ("build_cpu_s", "build_s") if key in said}
+    told_of = ("cpu_ms", "build_cpu_s", *(() if chosen.busy else ("wall_p50_ms", "wall_p95_ms", "build_s")))
+    row |= {key: round(said[key], 2) for key in told_of if key in said}
     return row | {"tokens": exact["tokens"], "bytes_a_token": round(said["bytes"] / exact["tokens"], 1)}
 
 
