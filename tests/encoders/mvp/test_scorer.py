@@ -45,6 +45,21 @@ def test_by_torch_too_scores_are_the_same(make_mvp: MakeFolder) -> None:
     assert np.isfinite(silu.score(QUERY, TEXTS)).all() and not np.allclose(silu.score(QUERY, TEXTS), relu, atol=0.1)
 
 
+def test_half_precision_comes_near_and_keeps_the_last_products_whole(make_mvp: MakeFolder) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from retr.encoders.mvp.scorer import _by_torch
+    from retr.encoders.on_torch.compute import Placement
+
+    folder = make_mvp(seed=2)
+    answer, comparable = _by_torch(folder, Placement(torch.device("cpu"), torch.float16))
+    exact = load(str(folder)).score(QUERY, TEXTS)
+    with torch.inference_mode():
+        found = answer(QUERY, TEXTS).numpy()
+    assert not comparable and found.dtype == np.float32
+    np.testing.assert_allclose(found, exact, atol=0.02 * np.abs(exact).max())
+
+
 def test_a_text_has_the_same_views_alone_and_in_company(make_mvp: MakeFolder) -> None:
     ranker: Any = load(str(make_mvp())).answer
     rows = ranker.prompt.read(QUERY, [*TEXTS, "sky", "red fish", "the sky"])
