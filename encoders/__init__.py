@@ -27,6 +27,7 @@ SCORERS = {
     "dse": "retr.encoders.distilled.scorer:load",
     "late": "retr.encoders.late.scorer:load",
     "mvp": "retr.encoders.mvp.scorer:load",
+    "ql": "retr.encoders.llm.ql:load",
 }
 """Kind to a callable `source -> Scorer`."""
 

@@ -175,3 +175,24 @@ def make_llm(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
         return folder
 
     return make
+
+
+@pytest.fixture
+def make_ql(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
+    """`make_ql(seed=…)` to a folder of a tiny Llama with its layer of logits."""
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+
+    def make(*, seed: int = 0) -> Path:
+        folder, like = tmp_path / f"ql-{seed}", make_bi("bert", seed=seed)
+        sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+        special = {"vocab_size": 100, "max_position_embeddings": 48, "eos_token_id": 3, "initializer_range": 0.2}
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes, **special)).save_pretrained(str(folder))
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copyfile(like / name, folder / name)
+        (folder / "retr.json").write_text(json.dumps({"ql": {"kind": "ql", "prompt": "a : {document} "}}))
+        return folder
+
+    return make

@@ -17,6 +17,7 @@ SOURCES = {
     "dse": "make_dse",
     "late": "make_late",
     "mvp": "make_mvp",
+    "ql": "make_ql",
 }
 """Kind to the fixture that makes a source for it, by `seed`."""
 

@@ -10,10 +10,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from retr.encoders.trainable.llm.rows import PaddedRows, Side, mask_for
+from retr.encoders.trainable.rows import TOKENS_A_PASS, TOKENS_ON_GPU, passes
 from retr.retrieval.errors import BadInput
 
 LogProbs = tuple[torch.Tensor, torch.Tensor]
-"""Float32 [texts], the sum of a target's log-probabilities, and int64 [texts], of how many tokens."""
+"""Float32 [texts], the sum of a target's log-probabilities, and [texts], of how many tokens, by their weights."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,25 +73,49 @@ class Decoder:
         )
         return tuple(result.hidden_states[1:]) if every else (result.last_hidden_state,)
 
-    def log_probs(self, prompts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> LogProbs:
-        """log P(target | prompt), read causally: a prompt's own tokens do not count, nor does any padding.
+    def log_probs(
+        self,
+        prompts: Sequence[Sequence[int]],
+        targets: Sequence[Sequence[int]],
+        *,
+        stop: bool = False,
+        prompt_weight: float = 0.0,
+    ) -> LogProbs:
+        """log P(target | prompt), read causally, in passes of like lengths; padding never counts.
 
-        Rows are filled at their left, so that the targets end together and logits are made of them alone.
+        With `stop` a target's tokens see the last token of the prompt and none before it. With a `prompt_weight` the
+        prompt's own tokens count too, all but the first, each by that weight.
         """
         if not self.generates:
             raise BadInput(f"{self.name} was opened without its logits. Set generates = true in [student].")
-        rows = self.rows([[*prompt, *target] for prompt, target in zip(prompts, targets, strict=True)], "left")
-        longest = max((len(target) for target in targets), default=0)
-        mask = mask_for(self.model.config, rows, self.trunk.dtype, causal=True, window=self.window)
         self.model.get_output_embeddings().to(self.device)  # it is no part of what is trained, so nobody else moves it
+        lengths = [len(prompt) + len(target) for prompt, target in zip(prompts, targets, strict=True)]
+        groups = passes(lengths, TOKENS_A_PASS.get(self.device.type, TOKENS_ON_GPU))
+        parts = []
+        for group in groups:
+            pairs = [prompts[row] for row in group], [targets[row] for row in group]
+            parts.append(self._pass(*pairs, stop, prompt_weight))
+        order = torch.tensor([row for group in groups for row in group], device=self.device).argsort()
+        return torch.cat([sums for sums, _ in parts])[order], torch.cat([counts for _, counts in parts])[order]
+
+    def _pass(
+        self, prompts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], stop: bool, prompt_weight: float
+    ) -> LogProbs:
+        """Rows are filled at their left, so that the targets end together and logits are made of them alone."""
+        rows = self.rows([[*prompt, *target] for prompt, target in zip(prompts, targets, strict=True)], "left")
+        width = rows.tokens.shape[1]
+        kept = width - 1 if prompt_weight else max((len(target) for target in targets), default=0)
+        before = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
+        stops = before - 1 if stop else None
+        mask = mask_for(self.model.config, rows, self.trunk.dtype, causal=True, window=self.window, stops=stops)
         found = self.model(
-            input_ids=rows.tokens, attention_mask=mask, position_ids=rows.positions, logits_to_keep=longest + 1
+            input_ids=rows.tokens, attention_mask=mask, position_ids=rows.positions, logits_to_keep=kept + 1
         ).logits[:, :-1]
-        wanted = rows.tokens[:, rows.tokens.shape[1] - longest :]
-        lengths = torch.tensor([len(target) for target in targets], device=self.device)
-        counted = torch.arange(longest, device=self.device) >= longest - lengths[:, None]
-        losses = cross_entropy(found.flatten(0, 1).float(), wanted.flatten(), reduction="none").view_as(counted)
-        return -losses.masked_fill(~counted, 0.0).sum(1), lengths
+        wanted, places = rows.tokens[:, width - kept :], rows.positions[:, width - kept :]
+        losses = cross_entropy(found.flatten(0, 1).float(), wanted.flatten(), reduction="none").view_as(wanted)
+        targeted = (places >= before[:, None]) & rows.real[:, width - kept :]
+        weights = torch.where(targeted, 1.0, torch.where(places > 0, prompt_weight, 0.0))
+        return -(losses * weights).sum(1), weights.sum(1)
 
 
 @contextmanager

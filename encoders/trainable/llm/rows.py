@@ -38,9 +38,10 @@ class PaddedRows:
         numbers = torch.tensor(tokens, dtype=torch.int64).reshape(len(ids), width)
         return cls(numbers.to(device), mask.to(device), places.to(device))
 
-    def looks(self, *, causal: bool, window: int = 0) -> torch.Tensor:
+    def looks(self, *, causal: bool, window: int = 0, stops: torch.Tensor | None = None) -> torch.Tensor:
         """bool [texts, longest, longest], who looks at whom. With a window, at that many tokens back, itself included.
 
+        With `stops`, int64 [texts], tokens behind that position see none before it (LLM-QL's Attention Stop).
         What fills a row is seen by none, and sees itself, so that no row of a softmax is empty.
         """
         seen = self.real[:, None, :] & self.real[:, :, None]
@@ -49,10 +50,21 @@ class PaddedRows:
             seen = seen & (back >= 0)
         if window:
             seen = seen & (back < window) & (back > -window)
+        if stops is not None:
+            at, places = stops[:, None, None], self.positions
+            seen = seen & ~((places[:, :, None] > at) & (places[:, None, :] < at))
         return seen | torch.eye(self.tokens.shape[1], dtype=torch.bool, device=self.tokens.device)
 
 
-def mask_for(config: Any, rows: PaddedRows, dtype: torch.dtype, *, causal: bool, window: int) -> Any:
+def mask_for(
+    config: Any,
+    rows: PaddedRows,
+    dtype: torch.dtype,
+    *,
+    causal: bool,
+    window: int,
+    stops: torch.Tensor | None = None,
+) -> Any:
     """The float mask [texts, 1, longest, longest] to add, 0 or the dtype's least number; one a kind of layer.
 
     A mask of our own stands above what the config says, in every thread for itself. Only sliding layers of a causal
@@ -61,7 +73,7 @@ def mask_for(config: Any, rows: PaddedRows, dtype: torch.dtype, *, causal: bool,
     kinds = set(getattr(config, "layer_types", None) or ())
 
     def made(width: int) -> torch.Tensor:
-        return additive(rows.looks(causal=causal, window=width if causal else 0), dtype)[:, None]
+        return additive(rows.looks(causal=causal, window=width if causal else 0, stops=stops), dtype)[:, None]
 
     if len(kinds) > 1:
         return {kind: made(window if kind == SLIDING else 0) for kind in kinds}

@@ -16,7 +16,7 @@ from retr.encoders.trainable.llm.decoder import Decoder, LogProbs, without_adapt
 from retr.encoders.trainable.llm.texts import GenerationTexts
 from retr.encoders.trainable.llm.writing import write_llm
 from retr.encoders.trainable.pooling import POOLINGS, kept_tokens
-from retr.encoders.trainable.rows import TOKENS_A_PASS, TOKENS_ON_GPU, in_passes, passes
+from retr.encoders.trainable.rows import in_passes
 from retr.encoders.trainable.student import check_groups
 from retr.retrieval.errors import BadInput
 
@@ -145,11 +145,4 @@ class LlmStudent:
         check_list(documents)
         prompts = self.generation.prompts(queries)
         targets = self.generation.targets(documents, prompts)
-        lengths = [len(prompt) + len(target) for prompt, target in zip(prompts, targets, strict=True)]
-        budget = TOKENS_A_PASS.get(self.device.type, TOKENS_ON_GPU)
-        groups = passes(lengths, budget)
-        parts = [
-            decoder.log_probs([prompts[row] for row in group], [targets[row] for row in group]) for group in groups
-        ]
-        order = torch.tensor([row for group in groups for row in group], device=self.device).argsort()
-        return torch.cat([sums for sums, _ in parts])[order], torch.cat([counts for _, counts in parts])[order]
+        return decoder.log_probs(prompts, targets)

@@ -22,30 +22,38 @@ class GenerationTexts:
 
     def prompts(self, queries: Sequence[str]) -> list[list[int]]:
         """Each query in the template, never empty; half of all tokens at most, of which what follows it is kept."""
-        texts = [self.template.replace("{query}", query) for query in queries]
-        after = self._plain([self.template.partition("{query}")[2]])[0]
         room = max(1, self.max_tokens // 2)
-        tail = len(after) if len(after) < room else 0
-        found = []
-        for ids in self._plain(texts):
-            row = [*self.start, *ids] or [self.end]
-            found.append(row if len(row) <= room else [*row[: room - tail], *row[len(row) - tail :]])
-        return found
+        rows = filled(self.tokenizer, (self.template, "{query}"), queries, [room] * len(queries), self.start)
+        return [row or [self.end] for row in rows]
 
     def targets(self, documents: Sequence[str], prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         """Each document as the rest of its row, cut before its end token is put behind it."""
-        rows = zip(self._plain(documents), prompts, strict=True)
+        rows = zip(plain(self.tokenizer, documents), prompts, strict=True)
         return [[*ids[: max(0, self.max_tokens - len(prompt) - 1)], self.end] for ids, prompt in rows]
 
-    def _plain(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens without special ones."""
-        if not texts:
-            return []
-        found = []
-        for encoding in tokenize(self.tokenizer, texts):
-            ids, special = encoding.ids, encoding.special_tokens_mask
-            found.append([token for token, is_special in zip(ids, special, strict=True) if not is_special])
-        return found
+
+def plain(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Tokens without special ones."""
+    if not texts:
+        return []
+    found = []
+    for encoding in tokenize(tokenizer, texts):
+        ids, special = encoding.ids, encoding.special_tokens_mask
+        found.append([token for token, is_special in zip(ids, special, strict=True) if not is_special])
+    return found
+
+
+def filled(
+    tokenizer: Any, template: tuple[str, str], texts: Sequence[str], rooms: Sequence[int], start: Sequence[int]
+) -> list[list[int]]:
+    """Each text in a template at its mark, behind `start`; at most so many tokens, of which what follows it is kept."""
+    whole, mark = template
+    after = plain(tokenizer, [whole.partition(mark)[2]])[0]
+    found = []
+    for ids, room in zip(plain(tokenizer, [whole.replace(mark, text) for text in texts]), rooms, strict=True):
+        row, tail = [*start, *ids], len(after) if len(after) < room else 0
+        found.append(row if len(row) <= room else [*row[: room - tail], *row[len(row) - tail :]])
+    return found
 
 
 def end_token(folder: Path, tokenizer: Any) -> tuple[str, int]:

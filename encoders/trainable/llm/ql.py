@@ -1,0 +1,109 @@
+"""Query likelihood: how likely a decoder thinks a query is after a document, or after its vector's token alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from retr.encoders.llm.folder import LlmFolder
+from retr.encoders.llm.loading import Loading, load_model, window_of
+from retr.encoders.llm.opening import ATTENTIONS
+from retr.encoders.llm.ql_settings import MARK, QlTable
+from retr.encoders.on_torch.compute import Placement
+from retr.encoders.reading.folder import max_tokens
+from retr.encoders.reading.tokenizing import check_list, read_tokenizer
+from retr.encoders.trainable.llm.decoder import Decoder, LogProbs
+from retr.encoders.trainable.llm.opening import prove_decoder
+from retr.encoders.trainable.llm.texts import end_token, filled, plain, start_of, uncut
+from retr.retrieval.errors import BadInput, Damaged
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryTexts:
+    """Documents and queries as token numbers; `tokenizer` cuts none. A query has a quarter of `most` tokens at most."""
+
+    tokenizer: Any
+    table: QlTable
+    start: tuple[int, ...]
+    end: int
+    most: int
+
+    def queries(self, texts: Sequence[str], *, ended: bool) -> list[list[int]]:
+        """Each query's tokens, and the end token where `ended`."""
+        last = [self.end] if ended else []
+        return [[*ids[: max(1, self.most // 4 - len(last))], *last] for ids in plain(self.tokenizer, texts)]
+
+    def documents(self, texts: Sequence[str], queries: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Each document in its prompt, cut to what its query leaves; with `stop`, the end token is its last one."""
+        last = [self.end] if self.table.stop else []
+        rooms = [max(1, self.most - len(query) - len(last)) for query in queries]
+        rows = filled(self.tokenizer, (self.table.prompt, MARK), texts, rooms, self.start)
+        return [[*row, *last] or [self.end] for row in rows]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryLikelihood:
+    """A decoder, causal, and how it is asked (Ponte & Croft 1998; by a decoder Zhang et al. 2025, arXiv 2504.05216)."""
+
+    decoder: Decoder
+    texts: QueryTexts
+
+    def score(self, query: str, documents: Sequence[str]) -> torch.Tensor:
+        """float32 [documents], sum over t of log P(q_t | document, q_<t), or with `normalise` the mean."""
+        check_list(documents)
+        queries = self.texts.queries([query], ended=False) * len(documents)
+        found, counts = self.decoder.log_probs(self.texts.documents(documents, queries), queries, stop=self._stop)
+        return found / counts.clamp(min=1) if self.texts.table.normalise else found
+
+    def log_probs(self, queries: Sequence[str], documents: Sequence[str], document_weight: float = 0.0) -> LogProbs:
+        """Row by row, log P(query and its end | document) and of how many tokens.
+
+        With a `document_weight`, what stands before the query counts too, each token by that weight.
+        """
+        check_list(queries)
+        check_list(documents)
+        ids = self.texts.queries(queries, ended=True)
+        prompts = self.texts.documents(documents, ids)
+        return self.decoder.log_probs(prompts, ids, stop=self._stop, prompt_weight=document_weight)
+
+    @property
+    def _stop(self) -> bool:
+        return self.texts.table.stop
+
+
+def open_ql(folder: LlmFolder, table: QlTable, placement: Placement) -> tuple[QueryLikelihood, str]:
+    """The folder's decoder, proven, on its device, and the hash of its tokenizer."""
+    most = max_tokens(folder.base, folder.config, table.max_tokens)
+    about = replace(folder.table, attention="causal", max_tokens=most, window=window_of(folder))
+    turned = replace(folder, table=about)
+    decoder = _proven(turned, most)
+    decoder.model.requires_grad_(False).to(placement.device, placement.dtype)
+    home = folder.path if (folder.path / "tokenizer.json").is_file() else folder.base
+    tokenizer, found = read_tokenizer(home, most, lowercase=folder.lowercase)
+    end = end_token(home, tokenizer)[1]
+    texts = QueryTexts(uncut(tokenizer), table, start_of(tokenizer, end), end, most)
+    return QueryLikelihood(decoder, texts), found
+
+
+def _proven(folder: LlmFolder, most: int) -> Decoder:
+    """With the first attention in which it keeps to masks; BadInput where there is none, or no layer of logits."""
+    for attention in ATTENTIONS:
+        try:
+            model = load_model(folder, Loading(generates=True, attention=attention))
+        except Damaged as error:
+            if "weights, such as 'lm_head" not in str(error) and "embed_out" not in str(error):
+                raise
+            raise BadInput(
+                f"{folder.path} has no layer of logits, so it tells no query's probability. Give the whole decoder, "
+                "or train with generates = true."
+            ) from None
+        decoder = Decoder(model, folder.base, most, folder.table.window, True)
+        try:
+            prove_decoder(decoder, folder.table)
+        except BadInput:
+            if attention == ATTENTIONS[-1]:
+                raise
+            continue
+        return decoder
+    raise AssertionError("the last attention returns or raises")
