@@ -20,13 +20,14 @@ Loss = Literal["listnet", "listnet_double"]
 
 @dataclass(frozen=True, slots=True)
 class MVPLoss:
-    """-sum_i t_i log p_i, and `orthogonal` times ||A A^T - I||^2 of the anchors A at unit length.
+    """-sum_i t_i log p_i, and `orthogonal` times ||A A^T - I||^2 of the anchors A at unit length (arXiv 2509.07485).
 
+    The first part is ListNet (Cao et al. 2007) over ranks:
     t = softmax((1 / rank) / temperature), the ranks being those of the data's `scores`, or without them first for the
     positive and second for all negatives; p = softmax(score / temperature). With `positive_first` the positive is
     ranked above all, whatever the teacher says. `listnet_double` takes the softmax of p once more before the logarithm,
-    as the code behind the published checkpoints does: its least value is far above the target's entropy, and below the
-    second rank no order is learned.
+    as the code behind the published checkpoints does: at its best the first two have nearly all of p, below them no
+    order is learned, and where scores are apart its gradient is near nothing.
     """
 
     loss: Loss = "listnet"
