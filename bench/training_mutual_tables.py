@@ -230,9 +230,24 @@ def caption(known: Measured, found: Found, args: argparse.Namespace) -> str:
         f"R10@1 and R20@1: {args.sampled} of the dialogues, their lists filled with "
         "replies of other talks, the same ones for every kind."
     )
+    text += unlearned(found["rates"])
     if found["times"]:
         text += (
             f" Times: models of the first seed, one thread, float32, {found['times']['contexts']} contexts one after "
             "the other, the ways taking turns, median of the rounds."
         )
     return text
+
+
+def unlearned(found: Sequence[Found]) -> str:
+    """Which kinds did not learn in their trials: with every rate their held-out loss is still chance's."""
+    best = {
+        kind: min(one["held_out_loss"] for one in found if one["kind"] == kind)
+        for kind in {one["kind"] for one in found}
+    }
+    kinds = [kind for kind in best if best[kind] > math.log(4) - 0.01]
+    return "".join(
+        f" The {KINDS[kind].title} did not learn in its trials: its loss on the held-out part stayed at chance's, ln 4 = "
+        "1.386, with every rate. Differences to it say nothing of one that was trained for longer."
+        for kind in kinds
+    )
