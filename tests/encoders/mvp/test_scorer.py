@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,16 @@ def test_far_words_share_a_bucket_and_near_ones_do_not(make_mvp: MakeFolder) -> 
     assert np.array_equal(rows[zero], ranker.t5.buckets[0])
     assert np.array_equal(rows[zero - 1], ranker.t5.buckets[1]) and np.array_equal(rows[zero + 1], ranker.t5.buckets[5])
     assert np.array_equal(rows[0], rows[zero - 16]) and np.array_equal(rows[-1], ranker.t5.buckets[7])
+
+
+def test_every_distance_of_a_long_text_has_the_bucket_that_transformers_gives_it(make_mvp: MakeFolder) -> None:
+    torch = pytest.importorskip("torch")
+    attention: Any = pytest.importorskip("transformers.models.t5.modeling_t5").T5Attention
+    ranker: Any = load(str(make_mvp())).answer
+    t5 = replace(ranker.t5, buckets=np.arange(32.0, dtype=np.float32)[:, None], distance=128)
+    away = torch.arange(-1499, 1500)
+    wanted = attention._relative_position_bucket(away, bidirectional=True, num_buckets=32, max_distance=128)
+    assert np.array_equal(t5.by_distance(1500)[:, 0], wanted.numpy())
 
 
 def test_a_published_checkpoint_is_served_with_what_it_was_trained_with(
