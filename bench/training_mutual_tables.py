@@ -247,7 +247,7 @@ def unlearned(found: Sequence[Found]) -> str:
     }
     kinds = [kind for kind in best if best[kind] > math.log(4) - 0.01]
     return "".join(
-        f" The {KINDS[kind].title} did not learn in its trials: its loss on the held-out part stayed at chance's, ln 4 = "
-        "1.386, with every rate. Differences to it say nothing of one that was trained for longer."
+        f" The {KINDS[kind].title} did not learn in its trials: its loss on the held-out part stayed at chance's, ln 4 "
+        "= 1.386, with every rate. Differences to it say nothing of one that was trained for longer."
         for kind in kinds
     )
