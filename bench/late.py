@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from late_tables import result
 from recording import ROOT, machine, record, retr_packages, versions
 
 K = 10
@@ -59,10 +60,12 @@ def main() -> None:
     for row in rows:
         print(json.dumps(row))
     if chosen.record:
-        facts = {"machine": machine(), "versions": versions(sys.executable, [*retr_packages(), "torch"])}
+        used = {"retr": versions(sys.executable, [*retr_packages(), "torch"])}
         if chosen.peers:
-            facts["peers"] = versions(str(chosen.peers), ["fast-plaid", "xtr-warp-rs", "torch", "numpy"])
-        print(record("late", {**facts, "queries": chosen.queries, "k": K, "busy": chosen.busy, "cells": rows}))
+            measured = {row["engine"].replace("_", "-") for row in rows if "recall" in row}
+            theirs = [name for name in ("fast-plaid", "xtr-warp-rs") if name.removesuffix("-rs") in measured]
+            used["peers"] = versions(str(chosen.peers), [*theirs, "torch", "numpy"])
+        print(record("late", result(rows, {"machine": machine(), "versions": used}, chosen.queries, chosen.busy)))
 
 
 def arguments() -> argparse.Namespace:
