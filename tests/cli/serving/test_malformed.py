@@ -138,10 +138,11 @@ def test_ten_thousand_malformed_requests_give_no_5xx(client: Any) -> None:
 
 def test_the_openapi_document_keeps_what_it_promises(client: Any) -> None:
     schemathesis = pytest.importorskip("schemathesis")
-    from hypothesis import HealthCheck, given, settings
+    from hypothesis import HealthCheck, Phase, given, reject, settings
     from hypothesis.errors import Unsatisfiable
     from schemathesis import GenerationMode
     from schemathesis.specs.openapi.checks import positive_data_acceptance
+    from starlette import testclient
 
     schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
     for operation in (found.ok() for found in schema.get_all_operations()):
@@ -149,7 +150,7 @@ def test_the_openapi_document_keeps_what_it_promises(client: Any) -> None:
 
             @given(case=operation.as_strategy(generation_mode=mode))
             @settings(
-                max_examples=EXAMPLES, database=None, derandomize=True, deadline=None,
+                max_examples=EXAMPLES, database=None, derandomize=True, deadline=None, phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
             )  # fmt: skip
             def keeps(case: Any) -> None:
@@ -157,8 +158,12 @@ def test_the_openapi_document_keeps_what_it_promises(client: Any) -> None:
                 asked.pop("cookies", None)
                 if "data" in asked:
                     asked["content"] = asked.pop("data")
+                try:
+                    answer = client.request(**asked)
+                except testclient.httpx.InvalidURL:  # the client does not send every query that can be drawn
+                    reject()
                 # A mode's or model's name, a filter, a length: the schema cannot say which of them there are.
-                case.validate_response(client.request(**asked), excluded_checks=[positive_data_acceptance])
+                case.validate_response(answer, excluded_checks=[positive_data_acceptance])
 
             with suppress(Unsatisfiable):  # a GET without parameters cannot be called wrongly
                 keeps()
