@@ -58,8 +58,8 @@ def caption(rows: Sequence[Row], queries: int, machine: Mapping[str, Any], busy:
     return (
         f"Passages of MS MARCO, {tokens} tokens: the token states of all-MiniLM-L6-v2, turned to 128 numbers by their "
         f"principal axes; {queries} queries, one thread. Recall@10 is against exact MaxSim of the float32 vectors; "
-        "nDCG@10 counts the judged queries over these passages alone. The states come from a model that was not trained for "
-        "MaxSim. "
+        "nDCG@10 counts the judged queries over these passages alone. The states come from a model that was not "
+        "trained for MaxSim. "
         + ("The machine had other work, so times by the clock are left out. " if busy else "")
         + f"{machine['cpu']}, {machine['cores']} cores; load {machine['load_1_minute']}."
     )
