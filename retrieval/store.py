@@ -24,7 +24,8 @@ MAX_PASSAGES = 1 << 20
 class StoreFacts:
     """One generation of a collection: what it holds, and what it was made with, as JSON values.
 
-    Generations rise with every write. `length` counts the terms of all passages.
+    Generations rise with every write. `length` counts the terms of all passages; `index` names the kind of index over
+    the vectors, empty where every one is compared.
     """
 
     generation: int = 0
@@ -34,6 +35,7 @@ class StoreFacts:
     created: str = ""
     encoder: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    index: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

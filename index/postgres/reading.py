@@ -19,8 +19,11 @@ from retr.retrieval.records import Document
 from retr.retrieval.store import MAX_PASSAGES, StoredDocument, StoreFacts
 
 _AT_ONCE = 2_000
-_FACTS = """SELECT home, before, generation, documents, passages, length, next_number, created, encoder, settings
-    FROM retr.collections WHERE name = %s"""
+_INDEX = """(SELECT a.amname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+    WHERE i.indrelid = to_regclass(quote_ident(home) || '.passages') AND i.indisvalid
+    AND a.amname IN ('hnsw', 'ivfflat') LIMIT 1)"""
+_FACTS = f"""SELECT home, before, next_number, generation, documents, passages, length, created, encoder, settings,
+    COALESCE({_INDEX}, '') FROM retr.collections WHERE name = %s"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,14 @@ def entry_of(connection: Connection, name: str, *, lock: bool = False) -> Entry 
     found = connection.execute(_FACTS + (" FOR UPDATE" if lock else ""), [name]).fetchone()
     if found is None:
         return None
-    home, before, generation, documents, passages, length, following, created, encoder, settings = found
-    facts = StoreFacts(generation, documents, passages, length, created, encoder, settings)
-    return Entry(home, before, following, facts)
+    home, before, following, *facts = found
+    return Entry(home, before, following, StoreFacts(*facts))
+
+
+def has_index(connection: Connection, home: str) -> bool:
+    """Whether there is an index over the vectors, looked for now: whoever waited for a lock has old facts."""
+    found = connection.execute(f"SELECT {_INDEX} FROM (SELECT %s::text AS home) h", [home]).fetchone()
+    return found is not None and found[0] is not None
 
 
 class Reader:

@@ -59,6 +59,10 @@ class Tables:
         create = [sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self.home))]
         return create + [self.of(query, type=kept) for query in (_DOCUMENTS, _PASSAGES, _POSTINGS, _BY_DOCUMENT)]
 
+    def analyzed(self) -> list[sql.Composed]:
+        """What counts for the planner how the tables are filled; the server does so by itself, but later."""
+        return [self.of(f"ANALYZE {{{name}}}") for name in ("documents", "passages", "postings")]
+
     def dropped(self) -> sql.Composed:
         """What removes them."""
         return sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(self.home))

@@ -20,9 +20,11 @@ _NEAREST = """SELECT document, ordinal, vector::vector <#> %s::vector AS distanc
     SELECT p.document, p.ordinal, p.vector FROM {passages} p{matching}
     ORDER BY p.vector <#> %s::{type} LIMIT %s) nearest ORDER BY distance, document, ordinal"""
 _HOLDING = "SELECT term, count(*) FROM {postings} WHERE term = ANY(%s) GROUP BY term"
-_WORDS = """SELECT p.document, p.ordinal, -sum(w.weight * p.count / (p.count + %s + %s * p.length))::float4 AS distance
-    FROM unnest(%s::text[], %s::float8[]) AS w(term, weight) JOIN {postings} p ON p.term = w.term COLLATE "C"{matching}
-    GROUP BY p.document, p.ordinal ORDER BY distance, p.document, p.ordinal LIMIT %s"""
+# The filter stands outside: a passage is tested once, not once for each of the terms that it holds.
+_WORDS = """SELECT p.document, p.ordinal, p.distance FROM (
+    SELECT t.document, t.ordinal, -sum(w.weight * t.count / (t.count + %s + %s * t.length))::float4 AS distance
+    FROM unnest(%s::text[], %s::float8[]) AS w(term, weight) JOIN {postings} t ON t.term = w.term COLLATE "C"
+    GROUP BY t.document, t.ordinal) p{matching} ORDER BY p.distance, p.document, p.ordinal LIMIT %s"""
 _WIDTHS = """SELECT set_config('hnsw.iterative_scan', 'strict_order', true),
     set_config('ivfflat.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', %s, true),
     set_config('ivfflat.probes', %s, true)"""
@@ -36,7 +38,7 @@ class Searches(Reader):
         """The k best passages of documents for which the filter holds; fewer only where fewer match."""
         if isinstance(query, WordsQuery):
             return self._words(query, k, where)
-        if query.exact or self.index_kind() is None:
+        if query.exact or not self.facts.index:
             return self._exact(query, k, where)
         found = self._nearest(query, k, where)
         # An index gives up after some candidates; all vectors are compared where that was too soon.
@@ -47,10 +49,9 @@ class Searches(Reader):
         """How `search` goes about it."""
         if isinstance(query, WordsQuery):
             return "the postings of the query's terms"
-        kind = None if query.exact else self.index_kind()
-        if kind is None:
+        if query.exact or not self.facts.index:
             return "every vector that matches"
-        return f"{kind}, scanned on until enough match; every vector that matches if that gives up"
+        return f"{self.facts.index}, scanned on until enough match; every vector that matches if that gives up"
 
     def explain(self, query: WordsQuery, row: int) -> list[dict[str, Any]]:
         """What each term gave to the row's score."""
@@ -102,15 +103,6 @@ class Searches(Reader):
         condition, bound = self.condition(where)
         matching = sql.SQL("") if where is None else self._tables.of(_MATCHING, where=condition)
         return found_of(self._all(query, [*before, *bound, *after], matching=matching, **parts))
-
-    def index_kind(self) -> str | None:
-        """The kind of the index on the vectors, if there is one now."""
-        found = self._connection.execute(
-            """SELECT a.amname FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid JOIN pg_am a ON a.oid = c.relam
-            WHERE i.indrelid = to_regclass(%s) AND i.indisvalid AND a.amname IN ('hnsw', 'ivfflat')""",
-            [f'"{self._entry.home}".passages'],
-        ).fetchone()
-        return None if found is None else str(found[0])
 
 
 def found_of(rows: list[tuple[Any, ...]]) -> Found:

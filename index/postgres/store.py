@@ -15,7 +15,7 @@ from retr.index.postgres.binary import json_text
 from retr.index.postgres.checking import checked
 from retr.index.postgres.connecting import Connection, Connections
 from retr.index.postgres.publishing import published
-from retr.index.postgres.reading import Entry, entry_of
+from retr.index.postgres.reading import Entry, entry_of, has_index
 from retr.index.postgres.schema import CATALOGUE, CATALOGUE_LOCK, Tables, vector_type
 from retr.index.postgres.searching import Searches
 from retr.index.postgres.writing import Changes, check_storable, made_index
@@ -27,7 +27,7 @@ from retr.retrieval.store import Found, StoredDocument, StoreFacts, StoreQuery, 
 
 _INDEXED_FROM = {"auto": 20_000, "hnsw": 0, "ivf-flat": 1_000}
 """Passages from which on vectors get an index; below, every one is compared, which is exact."""
-_BULK = 2_000
+_BULK, _MANY = 2_000, 500
 _PATIENCE, _PAUSE = 10.0, 0.02
 """Seconds that a reader waits for a replica to have a generation, and between two looks."""
 
@@ -173,7 +173,7 @@ class PostgresStore:
             changes.remove(removed, [stored.document.id for stored in documents])
             changes.add(documents)
             generation = changes.finish()
-        self._index()
+        self._settle(len(documents))
         return generation
 
     def delete(self, ids: Iterable[str]) -> int:
@@ -192,21 +192,28 @@ class PostgresStore:
             if entry.facts.documents:
                 raise BadInput(f"{self.address} holds {entry.facts.documents} documents already; use another name.")
             changes = Changes(connection, entry, self._name)
+            loaded = 0
             while part := list(islice(waiting, _BULK)):
                 changes.add(part)
+                loaded += len(part)
             generation = changes.finish()
-        self._index()
+        self._settle(loaded)
         return generation
 
-    def _index(self) -> None:
-        """Make the index over the vectors once there are enough of them. Readers and searches go on meanwhile."""
+    def _settle(self, written: int) -> None:
+        """After many documents: count for the planner, and an index over the vectors once there are enough of them.
+
+        Searches go on meanwhile.
+        """
         with self._connections.writing() as connection:
             entry = self._entry(connection)
+            for analyze in Tables(entry.home).analyzed() if written >= _MANY else ():
+                connection.execute(analyze)
             start = _INDEXED_FROM.get(entry.dense.kind)
             if entry.dim is None or start is None or entry.facts.passages < max(start, 1):
                 return
             entry = self._entry(connection, lock=True)
-            if Searches(connection, entry).index_kind() is None:
+            if not has_index(connection, entry.home):
                 kind = "hnsw" if entry.dense.kind == "auto" else entry.dense.kind
                 connection.execute(made_index(Tables(entry.home), kind, entry.type, entry.facts.passages))
 

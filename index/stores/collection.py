@@ -137,8 +137,9 @@ class StoreCollection(Collection):
 
     def describe(self) -> dict[str, Any]:
         """What it holds and what it was made with, as JSON values."""
-        self.refresh()
-        manifest, encoder = self._manifest, self._manifest.encoder
+        facts = self._store.facts
+        manifest = self._manifest = manifest_of(facts)
+        encoder = manifest.encoder
         return {
             "index": self._store.address,
             "documents": manifest.live_documents,
@@ -146,7 +147,7 @@ class StoreCollection(Collection):
             "generation": manifest.generation,
             "created": manifest.created,
             "settings": {name: value for name, value in manifest.settings.items() if name != "late"},
-            "dense": [],
+            "dense": [] if encoder is None else [_kept(manifest, facts.index)],
             "encoder": None if encoder is None else {**encoder.describe, **_told(asdict(encoder))},
         }
 
@@ -216,6 +217,12 @@ class StoreCollection(Collection):
 
 def _tree(where: str | Filter | None) -> Filter | None:
     return parse(where) if isinstance(where, str) else where
+
+
+def _kept(manifest: Manifest, index: str) -> dict[str, Any]:
+    """How the vectors are kept and searched now."""
+    kind = {"": "flat", "ivfflat": "ivf-flat"}.get(index, index)
+    return {"kind": kind, "rows": manifest.live_passages, "dim": manifest.dim, "storage": manifest.dense.storage}
 
 
 def _told(facts: dict[str, Any]) -> dict[str, Any]:

@@ -30,11 +30,22 @@ def server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="retr-pg-"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     running = pgserver.get_server(folder / "data", cleanup_mode="stop")
+    _in_haste(running.get_uri())
     try:
         yield running.get_uri()
     finally:
         running.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_haste(address: str) -> None:
+    """No waiting for the disk: no test here takes the power away from the server."""
+    import psycopg
+
+    with psycopg.connect(address, autocommit=True) as connection:
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {name} = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 NUMBERS = count()

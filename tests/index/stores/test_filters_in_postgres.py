@@ -46,14 +46,14 @@ def stored(row: Document) -> Document:
     return Document(without_nul(row.id), "", without_nul(row.title), without_nul(dict(row.metadata)))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(filter=DRAWN["filters"], rows=DRAWN["st"].lists(DRAWN["records"], min_size=1, max_size=6))
 def test_any_filter_means_the_same(connection: Any, filter: Filter, rows: list[Document]) -> None:
     kept = [stored(row) for row in rows]
     assert passed(connection, filter, kept) == [matches(filter, row) for row in kept]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(
     filter=DRAWN["leaves"],
     value=DRAWN["st"].one_of(DRAWN["metadata"], DRAWN["values"], DRAWN["st"].lists(DRAWN["values"], max_size=3)),

@@ -143,6 +143,7 @@ def test_the_explained_plan_tells_of_the_index(address: str, encoder: Any) -> No
         settings = SearchSettings(mode="dense", explain=True, exact=exact)
         plans.append(collection.search("fish", 1, settings=settings)[0].explain["dense"]["plan"])  # type: ignore[index]
     assert plans[0][0]["plan"].startswith("hnsw")
+    assert collection.describe()["dense"] == [{"kind": "hnsw", "rows": 6, "dim": 32, "storage": "float32"}]
     assert plans[1] == [{"plan": "every vector that matches"}]
 
 
