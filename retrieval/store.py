@@ -42,7 +42,8 @@ class StoreFacts:
 class StoredDocument:
     """One document as it is kept: `spans` are its passages' (start, end), `vectors` theirs, float32 [passages, dim].
 
-    `text_hash` covers what is encoded and `record_hash` everything, so that what has not changed is left alone.
+    `text_hash` covers what is encoded and `record_hash` everything, 16 bytes each, so that what has not changed is left
+    alone.
     """
 
     document: Document
