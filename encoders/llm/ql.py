@@ -45,7 +45,7 @@ def read_table(path: Path) -> QlTable:
 def _load_folder(path: Path, device: str) -> TrainedScorer:
     import torch
 
-    from retr.encoders.trainable.llm.ql import open_ql
+    from retr.encoders.trainable.llm.ql_opening import open_ql
 
     folder, table = read_llm(path), read_table(path)
     placement = Compute.asked(device).place()

@@ -37,6 +37,7 @@ OBJECTIVES: dict[str, str] = {
     "sft": "retr.encoders.objectives.preference:SFT",
     "preference": "retr.encoders.objectives.preference:Preference",
     "grl": "retr.encoders.objectives.grl:GRL",
+    "query-likelihood": "retr.encoders.objectives.query_likelihood:QueryLikelihood",
 }
 """An objective's name to `module:class`."""
 

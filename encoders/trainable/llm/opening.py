@@ -11,11 +11,13 @@ from retr.encoders.llm.folder import LlmFolder, read_llm
 from retr.encoders.llm.latent import LatentPooling
 from retr.encoders.llm.loading import Loading, load_model, window_of
 from retr.encoders.llm.opening import open_pooling
+from retr.encoders.llm.ql_settings import MARK, QlTable
 from retr.encoders.llm.settings import LATENT_LAYERS, LlmTable
 from retr.encoders.reading.folder import max_tokens
 from retr.encoders.reading.tokenizing import read_tokenizer
 from retr.encoders.trainable.backbone import BackboneSettings
 from retr.encoders.trainable.llm.decoder import Decoder
+from retr.encoders.trainable.llm.ql import QueryLikelihood, QueryTexts
 from retr.encoders.trainable.llm.rows import Side
 from retr.encoders.trainable.llm.settings import LlmSettings
 from retr.encoders.trainable.llm.student import LlmModule, LlmStudent
@@ -50,8 +52,9 @@ def open_llm(path: Path, settings: LlmSettings | None = None, running: BackboneS
     pooling, head = _pooling(folder, table, decoder, running.seed), _head(settings, table, decoder, running.seed)
     module = LlmModule(decoder.trunk, pooling, head).to(torch.device(running.device))
     generation = GenerationTexts(uncut(tokenizer), settings.generation_prompt, start, end[1], most)
+    likelihood = _likelihood(settings, table, decoder, generation)
     keeps = settings.adapters == "keep" and folder.has_adapter
-    return LlmStudent(module, decoder, tokenizer, table, generation, frozen, keeps)
+    return LlmStudent(module, decoder, tokenizer, table, generation, frozen, keeps, likelihood)
 
 
 def prove_decoder(decoder: Decoder, table: LlmTable) -> None:
@@ -82,6 +85,22 @@ def _states(decoder: Decoder, ids: Sequence[Sequence[int]], table: LlmTable, sid
 
 def _loading(settings: LlmSettings, running: BackboneSettings) -> Loading:
     return Loading(settings.generates, settings.adapters, running.attention, 0, running.layers, running.dropout)
+
+
+def _likelihood(
+    settings: LlmSettings, table: LlmTable, decoder: Decoder, texts: GenerationTexts
+) -> QueryLikelihood | None:
+    """What tells how likely a query is after a document, which reads as it does for a vector; None if not asked for."""
+    if not settings.query_likelihood:
+        return None
+    stop = settings.query_likelihood == "stop"
+    if stop and (table.bidirectional or table.pooling != "lasttoken"):
+        raise BadInput(
+            f"query_likelihood is 'stop', attention {table.attention} and pooling {table.pooling}: the vector's token "
+            "can be seen alone only where it is a causal model's last. Set attention = causal, pooling = lasttoken."
+        )
+    asked = QlTable(table.document_prompt + MARK, stop, max_tokens=decoder.max_tokens)
+    return QueryLikelihood(decoder, QueryTexts(texts.tokenizer, asked, texts.start, texts.end, decoder.max_tokens))
 
 
 def _pooling(folder: LlmFolder, table: LlmTable, decoder: Decoder, seed: int) -> LatentPooling | None:

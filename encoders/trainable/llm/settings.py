@@ -14,6 +14,8 @@ class LlmSettings:
 
     `append_end`: each text ends in the tokenizer's end token. `generates`: with the layer of logits, for objectives
     that ask for the probability of a text; `generation_prompt` then stands before it, `{query}` and all.
+    `query_likelihood`: objectives may ask how likely a query is after a document: `stop` lets it see the document's
+    end token alone, the one whose state is the vector, `open` all of the document.
     `reference`: also hold the model as it was, where no low-rank updates can be switched off to get it. `head`:
     objectives may ask for vectors behind two layers that are only for training. `adapters`: keep those of the folder
     to learn on, instead of adding them into the weights.
@@ -32,6 +34,7 @@ class LlmSettings:
     append_end: bool = True
     generates: bool = False
     generation_prompt: str = "Query: {query}\nPassage:"
+    query_likelihood: Literal["", "stop", "open"] = ""
     reference: bool = False
     head: bool = False
     adapters: Literal["merge", "keep"] = "merge"
@@ -46,6 +49,11 @@ class LlmSettings:
         check_choice("adapters", self.adapters, Literal["merge", "keep"])
         if "{query}" not in self.generation_prompt:
             raise BadInput(f"generation_prompt is {self.generation_prompt!r}; it must hold {{query}}.")
+        check_choice("query_likelihood", self.query_likelihood, Literal["", "stop", "open"])
+        if self.query_likelihood and not (self.generates and self.append_end):
+            raise BadInput(
+                f"query_likelihood is {self.query_likelihood!r}, which needs generates and append_end. Set both true."
+            )
         if self.reference and not self.generates:
             raise BadInput("reference is true and generates false: a reference is for generation. Set generates too.")
         LatentShape(self.latents, self.heads, self.head_dim)

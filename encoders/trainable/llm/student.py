@@ -13,8 +13,9 @@ from retr.encoders.llm.latent import LatentPooling
 from retr.encoders.llm.settings import LATENT_LAYERS, LlmTable
 from retr.encoders.reading.tokenizing import check_list, token_ids
 from retr.encoders.trainable.llm.decoder import Decoder, LogProbs, without_adapters
+from retr.encoders.trainable.llm.ql import QueryLikelihood
 from retr.encoders.trainable.llm.texts import GenerationTexts
-from retr.encoders.trainable.llm.writing import write_llm
+from retr.encoders.trainable.llm.writing import write_likelihood, write_llm
 from retr.encoders.trainable.pooling import POOLINGS, kept_tokens
 from retr.encoders.trainable.rows import in_passes
 from retr.encoders.trainable.student import check_groups
@@ -36,6 +37,7 @@ class LlmStudent:
     """A `Student` with one vector a text; it also tells how likely a document is after a query.
 
     `frozen` is the decoder as it was at the beginning, or None. `own_adapters`: the folder's low-rank updates learn.
+    `likelihood` is how it is asked for a query's probability, or None.
     """
 
     module: LlmModule
@@ -45,6 +47,7 @@ class LlmStudent:
     generation: GenerationTexts
     frozen: Decoder | None = None
     own_adapters: bool = False
+    likelihood: QueryLikelihood | None = None
 
     @property
     def device(self) -> torch.device:
@@ -95,9 +98,17 @@ class LlmStudent:
             self.frozen.model.to(self.device)
             return self._still(self.frozen, queries, documents)
 
+    def query_log_probs(self, queries: Sequence[str], documents: Sequence[str], document_weight: float) -> LogProbs:
+        """Row by row log P(query and its end | document), and of how many tokens; see `QueryLikelihood.log_probs`."""
+        if self.likelihood is None:
+            raise BadInput('The student tells no query\'s probability. Set query_likelihood = "stop" in [student].')
+        return self.likelihood.log_probs(queries, documents, document_weight)
+
     def save(self, folder: Path) -> None:
         """Write a folder that `load_encoder` opens, and, where the pooling is a rule, sentence-transformers."""
         write_llm(folder, self.decoder, self.table, self.tokenizer, self.module.pooling, own_adapters=self.own_adapters)
+        if self.likelihood is not None:
+            write_likelihood(folder, self.likelihood.texts.table)
 
     def _encode(self, texts: Sequence[str], prompt: str) -> torch.Tensor:
         check_list(texts)

@@ -9,6 +9,7 @@ from retr.encoders.exporting.layout import copy_model
 from retr.encoders.llm.folder import ADAPTER, POOLING_FILE
 from retr.encoders.llm.latent import LatentPooling
 from retr.encoders.llm.loading import silent
+from retr.encoders.llm.ql_settings import QlTable
 from retr.encoders.llm.settings import LlmTable
 from retr.encoders.reading.folder import read_json
 from retr.encoders.trainable.llm.decoder import Decoder
@@ -41,6 +42,11 @@ def write_llm(
         return
     write_sentence_folder(folder, _for_sentences(table), ())
     write_record(folder, tables)
+
+
+def write_likelihood(folder: Path, table: QlTable) -> None:
+    """Add to a written folder how the kind ql is to ask it for a query's probability."""
+    write_record(folder, {**read_json(folder / "retr.json"), "ql": asdict(table)})
 
 
 def _write_tokenizer(folder: Path, tokenizer: Any) -> None:
