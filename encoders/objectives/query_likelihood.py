@@ -29,7 +29,7 @@ class Asking(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QueryLikelihood:
-    """-log P of the positive's query, the mean over the batch's tokens.
+    """-log P of the positive's query, the mean over the batch's tokens (LLM-QL: Zhang et al. 2025, arXiv 2504.05216).
 
     `corruption` is the share of the positive's words that are hidden, drawn anew each step; the prompt's words stay.
     `document_weight` is how much a token of the corrupted document and its prompt counts beside one of the query: 0, as

@@ -53,6 +53,7 @@ def folder(tmp_path: Path, make_bi: Callable[..., Path]) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_an_index_is_switched_over_where_the_encoder_is_better_and_can_be_rolled_back(folder: Path) -> None:
     retr(folder, "index docs.jsonl --encoder bi=model --index ix --quiet")
     command = f"adapt --index ix --queries queries.tsv --qrels qrels.tsv --out new {TRAINED}"

@@ -4,7 +4,8 @@ A ```python block runs in an empty folder of its own. In ```console blocks the l
 one folder a page, so that a page can index in one block and search in the next. Each must end with exit code 0, and the
 lines that follow it must stand in what it prints, in that order; `...` stands for anything. What needs a network,
 another package or a file of the reader's is in ```text or ```bash blocks, which are not run. A page whose examples need
-packages beyond `retr[dev]` names them, `<!-- needs: torch -->`, is skipped by name without them, and counts as slow.
+packages beyond `retr[dev]` names them, `<!-- needs: torch -->`, is skipped by name without them, and counts as slow;
+so does one that says `<!-- slow -->`.
 """
 
 import os
@@ -75,8 +76,8 @@ def needed(page: Path) -> list[str]:
 
 
 def speed(page: Path) -> list[pytest.MarkDecorator]:
-    """Pages that need more packages train something, which takes its time."""
-    return [pytest.mark.slow] if needed(page) else []
+    """Pages that need more packages train something, which takes its time; others say so themselves."""
+    return [pytest.mark.slow] if needed(page) or "\n<!-- slow -->\n" in page.read_text(encoding="utf-8") else []
 
 
 def need_packages(page: Path) -> None:

@@ -34,6 +34,7 @@ def new(folder: Path) -> Collection:
     return Collection.create(folder, encoder=retr.GivenVectors(DIM))
 
 
+@pytest.mark.slow
 def test_half_replaced_twenty_times_takes_little_more_than_a_fresh_build(tmp_path: Path) -> None:
     fresh = new(tmp_path / "fresh")
     fresh.add(documents(np.arange(ROWS), 0), vectors=vectors(ROWS, 0))

@@ -377,7 +377,7 @@ class CollectionMachine(RuleBasedStateMachine):
 
 TestCollection = CollectionMachine.TestCase
 TestCollection.settings = settings(
-    max_examples=int(os.environ.get("RETR_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("RETR_EXAMPLES", "25")),
     stateful_step_count=int(os.environ.get("RETR_STEPS", "20")),
     derandomize="RETR_EXAMPLES" not in os.environ,
     phases=[Phase.generate] + ([] if "RETR_EXAMPLES" in os.environ else [Phase.shrink]),

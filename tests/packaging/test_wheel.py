@@ -12,6 +12,7 @@ import pytest
 
 import retr
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("retrieval", "encoders", "index", "distill", "cli")
 DATA = ("retrieval/sample", "encoders/reading/vocabularies", "cli/serving/page")

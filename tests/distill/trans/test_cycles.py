@@ -162,6 +162,7 @@ def same_weights(found: dict[str, Any], folder: Path) -> bool:
     return all(torch.equal(found[name], stored[name]) for name in shared)
 
 
+@pytest.mark.slow
 def test_two_models_alike_are_one(recipe: Any, write_pairs: Any, make_bi: Any, tmp_path: Path) -> None:
     model, files = str(make_bi(seed=1)), write_pairs()
     read_recipe(recipe(files, model=model), out=tmp_path / "self").run()
@@ -171,6 +172,7 @@ def test_two_models_alike_are_one(recipe: Any, write_pairs: Any, make_bi: Any, t
         assert weights(tmp_path / "mutual" / f"{kind}-1") == weights(tmp_path / "mutual" / f"{kind}-2") == alone
 
 
+@pytest.mark.slow
 def test_the_order_of_models_does_not_matter(recipe: Any, write_pairs: Any, make_bi: Any, tmp_path: Path) -> None:
     models, files = [str(make_bi(seed=seed)) for seed in (1, 2)], write_pairs()
     read_recipe(recipe(files, model=models), out=tmp_path / "one").run()
