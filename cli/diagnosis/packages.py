@@ -29,8 +29,20 @@ STANDS_FOR = {"faiss-cpu": ("faiss-gpu",), "onnxruntime": ("onnxruntime-gpu",)}
 OPTIONAL = {
     "torch": ("train", "2.6"),
     "sentence-transformers": ("train", "6.0"),
+    "pytorch-lightning": ("train", "2.5"),
+    "onnx": ("export", "1.17"),
     "huggingface-hub": ("hub", "1.0"),
     "markitdown": ("files", "0.1.3"),
+    "fastapi": ("serve", "0.120"),
+    "uvicorn": ("serve", "0.38"),
+    "mcp": ("mcp", "2.3"),
+    "psycopg": ("postgres", "3.2"),
+    "langchain-core": ("langchain", "1.7"),
+    "llama-index-core": ("llamaindex", "0.14.25"),
+    "haystack-ai": ("haystack", "3.4"),
+    "mteb": ("mteb", "2.26"),
+    "matplotlib": ("plot", "3.9"),
+    "pillow": ("images", "11"),
 }
 """An extra's package: the extra's name, and the oldest release."""
 

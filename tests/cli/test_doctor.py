@@ -68,7 +68,8 @@ def test_the_optional_packages_and_their_floors_are_those_of_pyproject() -> None
     for package, (extra, floor) in packages.OPTIONAL.items():
         lines = [line.split("[")[0].split(">=")[0] for line in project["optional-dependencies"][extra]]
         assert package in lines
-        assert any(line.endswith(f">={floor}") for line in project["optional-dependencies"][extra])
+        assert any(line.split(",<")[0].endswith(f">={floor}") for line in project["optional-dependencies"][extra])
+    assert {extra for extra, _ in packages.OPTIONAL.values()} == set(project["optional-dependencies"]) - {"dev"}
 
 
 @pytest.mark.parametrize(
