@@ -80,3 +80,11 @@ def test_a_scorer_is_trained_by_a_recipe_and_reranks_a_search(
     assert len(scores) > 1 and scores == sorted(scores, reverse=True)
     card = (place / "out" / "README.md").read_text()
     assert f"--rerank {kind}=out" in card and "mrr@10" in card
+
+
+def test_the_help_names_every_kind() -> None:
+    from retr.cli.train import train
+    from retr.encoders.training.recipe import STUDENTS
+
+    (line,) = [line for line in (train.__doc__ or "").splitlines() if "kind is one of" in line]
+    assert line.split(":")[1].strip(" .").split(", ") == list(STUDENTS)
