@@ -20,7 +20,7 @@ def train(
 ) -> None:
     """Train a retriever or a reranker.
 
-    The recipe's kind is one of: bi, cross, uni, poly, late, llm, lexsem, smith, mvp, filip.
+    The recipe's kind is one of: bi, cross, uni, poly, late, llm, filip, lexsem, smith, mvp.
 
     Cut off at any instant, the same command goes on where it was, to the very same weights. The new folder can stand
     after `--encoder`, or after `--rerank` for the kinds that score. It is there when all of it is there; what it
