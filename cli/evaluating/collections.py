@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from retr.cli.evaluating.asked import Asked
+    from retr.index.answering import RerankBy
     from retr.index.collection import Collection
     from retr.index.settings import SearchSettings
     from retr.retrieval.evaluation.reading.beir import BeirFolder
@@ -25,6 +26,15 @@ def search_settings(asked: "Asked", **more: str) -> "list[SearchSettings]":
         SearchSettings(mode=mode, rerank_depth=depth, **more)  # type: ignore[arg-type]  # checked by SearchSettings
         for mode in dict.fromkeys(asked.mode or (DEFAULT_MODE,))
     ]
+
+
+def reranker(asked: "Asked") -> "RerankBy | None":
+    """The second stage of a search: a scorer, or `late`, the token vectors that the index holds."""
+    from retr.opening import load_scorer
+
+    if asked.rerank is None or asked.rerank == "late":
+        return "late" if asked.rerank else None
+    return load_scorer(asked.rerank)
 
 
 @contextmanager

@@ -7,17 +7,16 @@ from retr.cli.evaluating.asked import Asked, no_metric
 from retr.cli.evaluating.showing import Result, result_of
 
 if TYPE_CHECKING:
+    from retr.index.answering import RerankBy
     from retr.index.collection import Collection
     from retr.index.settings import SearchSettings
     from retr.retrieval.evaluation.reading.evidence import Question
-    from retr.retrieval.protocols import Scorer
 
 
 def results(asked: Asked) -> list[Result]:
     """Each mode's figures; the facts that no passage holds whole are told as `reachable`."""
-    from retr.cli.evaluating.collections import collection_of, search_settings
+    from retr.cli.evaluating.collections import collection_of, reranker, search_settings
     from retr.cli.output import warn
-    from retr.opening import load_scorer
     from retr.retrieval.evaluation.evidence import evaluate_evidence, reachable
     from retr.retrieval.evaluation.reading.evidence import read_evidence
 
@@ -25,7 +24,7 @@ def results(asked: Asked) -> list[Result]:
     assert asked.evidence is not None
     questions = read_evidence(asked.evidence)
     settings = search_settings(asked, group="passage")
-    scorer = load_scorer(asked.rerank) if asked.rerank else None
+    scorer = reranker(asked)
     facts = {question.id: question.facts for question in questions}
     asking = [question for question in questions if question.facts]
     found = []
@@ -46,14 +45,14 @@ def _found(
     collection: "Collection",
     questions: "list[Question]",
     settings: "SearchSettings",
-    scorer: "Scorer | None",
+    scorer: "RerankBy | None",
 ) -> dict[str, list[str]]:
     from retr.cli.progress import Progress
     from retr.index.settings import check_k
     from retr.retrieval.evaluation.evidence import DEPTH
     from retr.retrieval.evaluation.searching import QUERIES_AT_ONCE
 
-    k, at_once = check_k(DEPTH if asked.k is None else asked.k), QUERIES_AT_ONCE if scorer is None else 1
+    k, at_once = check_k(DEPTH if asked.k is None else asked.k), QUERIES_AT_ONCE if scorer in (None, "late") else 1
     texts: dict[str, list[str]] = {}
     with Progress("searched", total=len(questions), unit="queries", quiet=asked.quiet) as progress:
         for start in range(0, len(questions), at_once):

@@ -115,14 +115,14 @@ def _scorer(spec: str) -> "Scorer":
 
 
 def _searched(asked: Asked, data: "BeirFolder | None", qrels: "Qrels", k: int) -> "Iterator[tuple[str, Run]]":
-    from retr.cli.evaluating.collections import collection_of, search_settings
+    from retr.cli.evaluating.collections import collection_of, reranker, search_settings
     from retr.cli.progress import Progress
     from retr.index.settings import check_k
     from retr.retrieval.evaluation.searching import QUERIES_AT_ONCE, search_run
 
     settings, k = search_settings(asked), check_k(k) + asked.drop_self
     queries = _queries(asked, data, qrels)
-    scorer = _scorer(asked.rerank) if asked.rerank else None
+    scorer = reranker(asked)
     with collection_of(asked, data) as collection:
         for one in settings:
 
@@ -131,7 +131,7 @@ def _searched(asked: Asked, data: "BeirFolder | None", qrels: "Qrels", k: int) -
 
             label = f"searched, {one.mode}"
             with Progress(label, total=len(queries), unit="queries", quiet=asked.quiet) as progress:
-                at_once = QUERIES_AT_ONCE if scorer is None else 1
+                at_once = QUERIES_AT_ONCE if scorer in (None, "late") else 1
                 run = search_run(queries, search, at_once=at_once, watch=progress.advance)
             yield one.mode, run
 

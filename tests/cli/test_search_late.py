@@ -81,6 +81,18 @@ def test_stored_tokens_rerank_like_the_model_that_reads_the_texts(here: Path) ->
     assert len((here / "out.trec").read_text().splitlines()) == 8
 
 
+def test_stored_tokens_rerank_what_is_evaluated(here: Path) -> None:
+    (here / "asked.jsonl").write_text('{"id": "1", "text": "warm"}\n{"id": "2", "text": "blue green"}')
+    (here / "qrels").write_text("1 0 warm 1\n2 0 blue 1\n")
+    judged = ["--queries", here / "asked.jsonl", "--qrels", here / "qrels", "--mode", "dense", "-m", "mrr"]
+    retr("eval", "-i", here / "both", *judged, "--rerank", "late", "--save-run", here / "reranked.trec", "-q")
+    told = [line.split() for line in (here / "reranked.trec").read_text().splitlines()]
+    asked = ("search", "-i", here / "both", "--queries", here / "asked.jsonl", "--mode", "dense", "--rerank", "late")
+    retr(*asked, "--run", here / "searched.trec", "-q")
+    searched = [line.split() for line in (here / "searched.trec").read_text().splitlines()]
+    assert [(line[0], line[2]) for line in told] == [(line[0], line[2]) for line in searched] and len(told) == 8
+
+
 def test_info_and_check_tell_of_tokens(here: Path) -> None:
     facts = retr_json("info", "-i", here / "late")
     assert facts["encoder"] is None and facts["late_encoder"]["spec"] == f"late={here / 'model'}"
