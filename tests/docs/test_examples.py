@@ -5,7 +5,8 @@ one folder a page, so that a page can index in one block and search in the next.
 lines that follow it must stand in what it prints, in that order; `...` stands for anything. What needs a network,
 another package or a file of the reader's is in ```text or ```bash blocks, which are not run. A page whose examples need
 packages beyond `retr[dev]` names them, `<!-- needs: torch -->`, is skipped by name without them, and counts as slow;
-so does one that says `<!-- slow -->`.
+so does one that says `<!-- slow -->`. On a page that says `<!-- one folder -->` python blocks run
+among the commands.
 """
 
 import os
@@ -120,10 +121,16 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> subpro
     )
 
 
+def together(page: Path) -> bool:
+    """Whether all blocks of a page run in one folder, in order."""
+    return "\n<!-- one folder -->\n" in page.read_text(encoding="utf-8")
+
+
 def of_language(language: str) -> list[object]:
     return [
         pytest.param(block, id=f"{page.name}:{block.line}", marks=speed(page))
         for page in PAGES
+        if not together(page)
         for block in blocks(page.read_text(encoding="utf-8"))
         if block.language == language
     ]
@@ -136,7 +143,11 @@ def test_a_python_example_runs(block: Block, tmp_path: Path, environment: dict[s
 
 
 def pages_with_commands() -> list[object]:
-    found = [(page, [b for b in blocks(page.read_text(encoding="utf-8")) if b.language == "console"]) for page in PAGES]
+    def shown(page: Path) -> list[Block]:
+        languages = ("console", "python") if together(page) else ("console",)
+        return [block for block in blocks(page.read_text(encoding="utf-8")) if block.language in languages]
+
+    found = [(page, shown(page)) for page in PAGES]
     return [pytest.param(page, console, id=page.name, marks=speed(page)) for page, console in found if console]
 
 
@@ -144,7 +155,10 @@ def pages_with_commands() -> list[object]:
 def test_a_pages_commands_run(page: Path, console: list[Block], tmp_path: Path, environment: dict[str, str]) -> None:
     need_packages(page)
     for block in console:
-        for step in steps(block.text):
+        if block.language == "python":
+            result = run([sys.executable, "-c", block.text], tmp_path / "here", environment)
+            assert result.returncode == 0, f"{page.name}:{block.line}\n{result.stdout}"
+        for step in steps(block.text) if block.language == "console" else ():
             result = run(["bash", "-o", "pipefail", "-c", step.command], tmp_path / "here", environment)
             where = f"{page.name}:{block.line}: $ {step.command}\n{result.stdout}"
             assert result.returncode == 0, where
