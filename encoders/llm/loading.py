@@ -1,6 +1,5 @@
 """A decoder from its folder: safetensors alone, turned to its direction, with what adapters add to it."""
 
-import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import torch
 
 from retr.encoders.llm.direction import own_window, turn
 from retr.encoders.llm.folder import ADAPTER, ADAPTER_FILE, LlmFolder, base_files
+from retr.encoders.on_torch.silence import silent
 from retr.retrieval.errors import BadInput, Damaged, NotFound, RetrError, missing_package
 
 Attention = Literal["auto", "sdpa", "eager"]
@@ -179,20 +179,3 @@ def _adapted(model: Any, folder: LlmFolder, how: Loading) -> Any:
         reason = " ".join(str(error).split())[:200]
         raise Damaged(f"{folder.path} has an adapter that does not fit its base ({reason}).") from None
     return found.merge_and_unload() if how.adapters == "merge" else found.get_base_model()
-
-
-@contextmanager
-def silent() -> Iterator[None]:
-    """Without the bars and notes that transformers prints."""
-    from transformers.utils import logging as transformers_logging
-
-    control: Any = transformers_logging
-    shown, level = control.is_progress_bar_enabled(), control.get_verbosity()
-    control.disable_progress_bar()
-    control.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        control.set_verbosity(level)
-        if shown:
-            control.enable_progress_bar()

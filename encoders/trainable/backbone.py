@@ -1,9 +1,7 @@
 """A transformers encoder of a folder, run on padded texts or on rows with masks, positions and segments of our own."""
 
 import inspect
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,6 +10,7 @@ import torch
 
 from retr.encoders.exporting.layout import copy_model
 from retr.encoders.on_torch.probe import first_position
+from retr.encoders.on_torch.silence import silent
 from retr.encoders.reading.folder import max_tokens, read_json
 from retr.encoders.reading.safetensors_file import weight_files
 from retr.encoders.reading.tokenizing import read_tokenizer
@@ -247,20 +246,3 @@ def _leave_pooler(model: Any, classifier: bool) -> None:
     """A pooler that nothing reads gets no gradient, which data-parallel training takes for an error."""
     if not classifier and isinstance(getattr(model, "pooler", None), torch.nn.Module):
         model.pooler.requires_grad_(False)
-
-
-@contextmanager
-def silent() -> Iterator[None]:
-    """Without the bars and the notes on new weights that transformers prints."""
-    from transformers.utils import logging as transformers_logging
-
-    control: Any = transformers_logging
-    shown, level = control.is_progress_bar_enabled(), control.get_verbosity()
-    control.disable_progress_bar()
-    control.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        control.set_verbosity(level)
-        if shown:
-            control.enable_progress_bar()

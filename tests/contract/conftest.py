@@ -155,24 +155,29 @@ def make_dse(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
     return make
 
 
+def _llama(folder: Path, like: Path, seed: int, table: dict[str, str | int], *, logits: bool, **special: float) -> Path:
+    """A Llama of two layers with the tokenizer of another folder, and its table in retr.json."""
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    made = transformers.LlamaForCausalLM if logits else transformers.LlamaModel
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        made(transformers.LlamaConfig(**sizes, vocab_size=100, **special)).save_pretrained(str(folder))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(like / name, folder / name)
+    (folder / "retr.json").write_text(json.dumps({table["kind"]: table}))
+    return folder
+
+
 @pytest.fixture
 def make_llm(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
     """`make_llm(seed=…)` to a folder of a tiny bidirectional Llama."""
-    transformers = pytest.importorskip("transformers")
-    torch = pytest.importorskip("torch")
 
     def make(*, seed: int = 0) -> Path:
-        folder, like = tmp_path / f"llm-{seed}", make_bi("bert", seed=seed)
-        sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-        special = {"vocab_size": 100, "max_position_embeddings": 24, "eos_token_id": 2, "initializer_range": 0.5}
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            transformers.LlamaModel(transformers.LlamaConfig(**sizes, **special)).save_pretrained(str(folder))
-        for name in ("tokenizer.json", "tokenizer_config.json"):
-            shutil.copyfile(like / name, folder / name)
         table = {"kind": "llm", "attention": "bidirectional", "pooling": "mean", "max_tokens": 24}
-        (folder / "retr.json").write_text(json.dumps({"llm": table}))
-        return folder
+        special = {"max_position_embeddings": 24, "eos_token_id": 2, "initializer_range": 0.5}
+        return _llama(tmp_path / f"llm-{seed}", make_bi("bert", seed=seed), seed, table, logits=False, **special)
 
     return make
 
@@ -180,19 +185,10 @@ def make_llm(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
 @pytest.fixture
 def make_ql(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
     """`make_ql(seed=…)` to a folder of a tiny Llama with its layer of logits."""
-    transformers = pytest.importorskip("transformers")
-    torch = pytest.importorskip("torch")
 
     def make(*, seed: int = 0) -> Path:
-        folder, like = tmp_path / f"ql-{seed}", make_bi("bert", seed=seed)
-        sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-        special = {"vocab_size": 100, "max_position_embeddings": 48, "eos_token_id": 3, "initializer_range": 0.2}
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes, **special)).save_pretrained(str(folder))
-        for name in ("tokenizer.json", "tokenizer_config.json"):
-            shutil.copyfile(like / name, folder / name)
-        (folder / "retr.json").write_text(json.dumps({"ql": {"kind": "ql", "prompt": "a : {document} "}}))
-        return folder
+        table = {"kind": "ql", "prompt": "a : {document} "}
+        special = {"max_position_embeddings": 48, "eos_token_id": 3, "initializer_range": 0.2}
+        return _llama(tmp_path / f"ql-{seed}", make_bi("bert", seed=seed), seed, table, logits=True, **special)
 
     return make

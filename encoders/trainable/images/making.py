@@ -10,8 +10,8 @@ import torch
 
 from retr.encoders.images.networks import IMAGE, TEXT
 from retr.encoders.images.pixels import Pixels
+from retr.encoders.on_torch.silence import silent
 from retr.encoders.reading import tokenizing
-from retr.encoders.trainable.backbone import silent
 from retr.encoders.trainable.images.opening import FilipSettings
 from retr.encoders.trainable.images.student import Heads, write_heads
 from retr.retrieval.errors import BadInput

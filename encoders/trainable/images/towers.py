@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from retr.encoders.images.pixels import Pixels
+from retr.encoders.on_torch.silence import silent
 from retr.encoders.reading.folder import max_tokens, read_json, reading
 from retr.encoders.reading.safetensors_file import weight_files
 from retr.encoders.reading.tokenizing import read_tokenizer
-from retr.encoders.trainable.backbone import Backbone, BackboneSettings, open_backbone, silent
+from retr.encoders.trainable.backbone import Backbone, BackboneSettings, open_backbone
 from retr.encoders.trainable.canary import prove_padding
 from retr.encoders.trainable.rows import padded
 from retr.retrieval.errors import BadInput, Damaged, NotFound, RetrError

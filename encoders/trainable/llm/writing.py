@@ -8,9 +8,9 @@ from typing import Any
 from retr.encoders.exporting.layout import copy_model
 from retr.encoders.llm.folder import ADAPTER, POOLING_FILE
 from retr.encoders.llm.latent import LatentPooling
-from retr.encoders.llm.loading import silent
 from retr.encoders.llm.ql_settings import QlTable
 from retr.encoders.llm.settings import LlmTable
+from retr.encoders.on_torch.silence import silent
 from retr.encoders.reading.folder import read_json
 from retr.encoders.trainable.llm.decoder import Decoder
 from retr.encoders.trainable.parts import write_parts
