@@ -20,7 +20,7 @@ class Metrics:
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         self.requests = Counter("retr_requests", "Requests answered.", ("path", "method", "status"), registry=registry)
         self.seconds = Histogram(
             "retr_request_seconds", "From the headers to the end of the answer.", ("path",),
@@ -67,7 +67,7 @@ class Metrics:
     def text(self) -> bytes:
         """All counts; of all workers, where there are several."""
         if not os.environ.get(MULTIPROCESS):
-            return generate_latest(self._registry)
+            return generate_latest(self.registry)
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)

@@ -6,13 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.waiting import wait_for
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0"}
 COUNTING = '''
@@ -90,14 +90,6 @@ def shards(folder: Path) -> list[str]:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    for _ in range(12_000):
-        if holds():
-            return
-        time.sleep(0.005)
-    raise AssertionError("it did not come to that")
 
 
 def test_a_killed_run_goes_on_and_encodes_less_than_one_shard_twice(place: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.waiting import wait_for
 
 from retr.cli.serving.keys import Keys, read_keys
 from retr.retrieval.errors import BadInput, NotFound
@@ -166,16 +167,17 @@ def slow(models: dict[str, str]) -> Iterator[Slow]:
     made.sign.set()
 
 
+def requests_in_flight(client: Any) -> float | None:
+    return client.service.metrics.registry.get_sample_value("retr_requests_in_flight")
+
+
 def test_too_many_at_a_time_are_refused_and_may_come_back(make_client: Any, models: dict[str, str], slow: Slow) -> None:
     client = make_client(encoder=models["encoder"], max_requests=2)
     client.service.models.take_encoder(slow, "slow")
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(client.post, "/v1/embeddings", json={"input": "a"}) for _ in range(2)]
-        slow.entered.acquire(timeout=20)
-        for _ in range(1000):
-            refused = client.post("/v1/embeddings", json={"input": "a"})
-            if refused.status_code == 429:
-                break
+        wait_for(lambda: requests_in_flight(client) == 2)
+        refused = client.post("/v1/embeddings", json={"input": "a"})
         assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
         assert client.get("/health").status_code == 200
         slow.sign.set()
@@ -188,10 +190,9 @@ def test_more_tokens_than_may_wait_are_refused(make_client: Any, models: dict[st
     client.service.models.take_encoder(slow, "slow")
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(client.post, "/v1/embeddings", json={"input": "a"})
-        slow.entered.acquire(timeout=20)
+        assert slow.entered.acquire(timeout=20)
         second = pool.submit(client.post, "/v1/embeddings", json={"input": "a b c d e f g h i"})
-        while not client.service.models.waiting()["encoder"]:
-            pass
+        wait_for(lambda: client.service.models.waiting()["encoder"])
         refused = client.post("/v1/embeddings", json={"input": "a b c"})
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
         assert int(refused.headers["Retry-After"]) >= 1

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.waiting import wait_for
 
 import retr
 from retr.encoders import load_encoder, load_scorer
@@ -125,12 +125,12 @@ def test_keys_and_scopes_hold_from_the_outside(server: Server) -> None:
 
 def test_a_newer_index_is_served_without_a_restart(server: Server, folder: Path) -> None:
     retr.open(folder / "index").add([retr.Document("newer", "purple elephants")])
-    end = time.monotonic() + SECONDS
-    while True:
+
+    def found() -> list[str]:
         _, answer = server.ask("/v1/search", {"query": "purple", "mode": "lexical"}, key=READ)
-        if [hit["id"] for hit in answer["hits"]] == ["newer"]:
-            break
-        assert time.monotonic() < end
+        return [hit["id"] for hit in answer["hits"]]
+
+    wait_for(lambda: found() == ["newer"], SECONDS)
 
 
 def test_two_lengths_of_one_body_are_refused(server: Server) -> None:
