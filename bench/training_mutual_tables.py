@@ -242,8 +242,9 @@ def caption(known: Measured, found: Found, args: argparse.Namespace) -> str:
 def unlearned(found: Sequence[Found]) -> str:
     """Which kinds did not learn in their trials: with every rate their held-out loss is still chance's."""
     best = {
-        kind: min(one["held_out_loss"] for one in found if one["kind"] == kind)
-        for kind in {one["kind"] for one in found}
+        kind: min(losses)
+        for kind in KINDS
+        if (losses := [one["held_out_loss"] for one in found if one["kind"] == kind])
     }
     kinds = [kind for kind in best if best[kind] > math.log(4) - 0.01]
     return "".join(
