@@ -37,7 +37,7 @@ TESTS = {
     "STS benchmark test": "stsb/test", "STS12 without MSRvid": "sts12-nomsrvid/test", "STS13": "sts13/test",
     "STS14": "sts14/test", "SICK test": "sick/test",
 }  # fmt: skip
-TRAINS, DEVS = ("stsb/train", "sick/train"), ("stsb/dev", "sick/dev")
+TRAINS, DEVS = ("stsb/train", "sick/train", "mrpc/train"), ("stsb/dev", "sick/dev")
 SENTENCES, TOKENS, START_STEPS, START_BATCH, START_RATE = 10_000, 32, 40, 100, 1e-4
 CROSS: dict[str, Any] = {"batch_size": 32, "learning_rate": 1e-4, "epochs": 1, "validate_every": 100}
 BI: dict[str, Any] = {"batch_size": 64, "learning_rate": 1e-4, "epochs": 2, "validate_every": 50}
@@ -71,9 +71,15 @@ class Bench:
 
     def graded(self, name: str) -> list[Graded]:
         """The pairs of a file, their grades over 5."""
+        return [(line["sentence1"], line["sentence2"], float(line["score"]) / 5) for line in self._lines(name)]
+
+    def pairs_of(self, name: str) -> list[tuple[str, str]]:
+        """The pairs of a file, whatever their grades or labels."""
+        return [(line["sentence1"], line["sentence2"]) for line in self._lines(name)]
+
+    def _lines(self, name: str) -> list[dict[str, str]]:
         with (self.data / f"{name}.tsv").open(encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-        return [(line["sentence1"], line["sentence2"], float(line["score"]) / 5) for line in lines]
+            return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
 
     @cached_property
     def tests(self) -> Mapping[str, list[Graded]]:
@@ -129,9 +135,9 @@ class Bench:
         """The pairs of a mode and how many. strict: of training splits, none of them in a test or dev split."""
         path = self.work / "rows" / f"{mode}.jsonl"
         names = [*TRAINS, *([] if mode == "strict" else [*DEVS, *TESTS.values()])]
-        known = {frozenset(pair[:2]) for name in (*TESTS.values(), *DEVS) for pair in self.graded(name)}
+        known = {frozenset(pair) for name in (*TESTS.values(), *DEVS) for pair in self.pairs_of(name)}
         if not path.exists():
-            every = {pair[:2] for name in names for pair in self.graded(name)}
+            every = {pair for name in names for pair in self.pairs_of(name)}
             pairs = sorted(pair for pair in every if mode == "paper" or frozenset(pair) not in known)
             random.Random(0).shuffle(pairs)
             lines = [{"query": a, "positive": b} for a, b in pairs[: self.pairs]]

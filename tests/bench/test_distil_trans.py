@@ -55,10 +55,10 @@ def measured(bench: Any, mode: str, way: str, seed: int, kinds: dict[str, list[f
 
 def test_strict_pairs_stand_in_no_test_and_paper_pairs_anywhere(bench: Any) -> None:
     strict, count = bench.rows("strict")
-    assert count == 10
+    assert count == 15
     assert "stsb/test" not in strict.read_text()
     paper, more = bench.rows("paper")
-    assert more == 5 * 9 + 1
+    assert more == 5 * 10 + 1
     assert set(json.loads(paper.read_text().splitlines()[0])) == {"query", "positive"}
     assert bench.graded("stsb/dev")[-1][2] == 0.8
 
