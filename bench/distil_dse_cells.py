@@ -31,8 +31,8 @@ from retr.encoders.training.settings import TrainSettings
 from retr.retrieval.evaluation.similarity import evaluate_similarity
 
 SEEDS = (0, 1, 2)
-RATES = (5e-5, 1e-4, 2e-4)
-EPOCHS = {"teacher": 3, "student": 4}
+RATES = (5e-5, 1e-4)
+EPOCHS = {"teacher": 2, "student": 3}
 VARIANTS = ("concat-0.5", "concat-0", "dot-0.5")
 BATCH, MAX_TOKENS = 32, 128
 ENTAILMENT = ("neutral", "entailment", "contradiction")
