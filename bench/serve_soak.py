@@ -1,8 +1,8 @@
 """Does a server stay as small and as quick under half an hour of load as in its first minutes? Does it end well?
 
-    python bench/serve_soak.py [--minutes 30 --clients 8 --work DIR]
+    python bench/serve_soak.py [--minutes 30 --clients 8 --pause 0 --work DIR]
 
-`retr serve` over the sample corpus, writable, is asked for searches and embeddings without pause, while documents are
+`retr serve` over the sample corpus, writable, is asked for searches and embeddings, while documents are
 put in and deleted, so that it moves from generation to generation, and callers break off. Memory, open files and
 threads are looked at every few seconds. In the end it gets SIGTERM under load. Runs on Linux.
 """
@@ -48,8 +48,8 @@ class Sample:
 class Callers:
     """Connections that ask until they are told to end; one in fifty requests is broken off."""
 
-    def __init__(self, seed: int) -> None:
-        self.draw = random.Random(seed)
+    def __init__(self, seed: int, pause: float) -> None:
+        self.draw, self.pause = random.Random(seed), pause
         self.answers = self.broken = self.refused = 0
         self.failures: list[str] = []
         self.ending = threading.Event()
@@ -58,7 +58,7 @@ class Callers:
     def run(self) -> None:
         """Ask without pause, by one connection until it is closed."""
         connection = HTTPConnection("127.0.0.1", PORT, timeout=60)
-        while not self.ending.is_set():
+        while not self.ending.wait(self.pause):
             try:
                 connection = self.ask(connection)
             except OSError as error:
@@ -115,7 +115,7 @@ def main() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        callers = Callers(args.seed)
+        callers = Callers(args.seed, args.pause)
         threads = [threading.Thread(target=callers.run) for _ in range(args.clients)]
         writer = threading.Thread(target=callers.write)
         for thread in (*threads, writer):
@@ -150,6 +150,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds a caller waits before it asks again")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("soak-work"), help="a new folder")
     parser.add_argument("--results", type=Path, default=recording.RESULTS)
@@ -189,10 +190,11 @@ def table(samples: list[Sample]) -> Table:
 def caption(result: dict[str, Any], samples: list[Sample]) -> str:
     """What was done, and how it ended."""
     largest = [max(one.resident_mib for one in part) for part in parts(samples) if part]
+    pause = f"{result['args']['pause']:g} s after one another" if result["args"]["pause"] else "without pause"
     machine, growth = result["machine"], largest[-1] - largest[min(1, len(largest) - 1)]
     return (
         f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1_minute']} before. Searches and "
-        f"embeddings without pause, a document put in and one deleted a second, one caller in fifty breaking off: "
+        f"embeddings by {result['args']['clients']} callers, {pause}, a document put in and one deleted a second, one caller in fifty breaking off: "
         f"{result['answers']:,} answers, {result['broken_off']:,} broken off, {result['refused']} refused, "
         f"{len(result['failures'])} failed. Largest memory of the last part less that of the second: "
         f"{growth:+.1f} MiB. SIGTERM under load: exit code {result['exit_code']}."
