@@ -194,7 +194,8 @@ def caption(result: dict[str, Any], samples: list[Sample]) -> str:
     machine, growth = result["machine"], largest[-1] - largest[min(1, len(largest) - 1)]
     return (
         f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1_minute']} before. Searches and "
-        f"embeddings by {result['args']['clients']} callers, {pause}, a document put in and one deleted a second, one caller in fifty breaking off: "
+        f"embeddings by {result['args']['clients']} callers, {pause}, a document put in and one deleted a second, "
+        "one caller in fifty breaking off: "
         f"{result['answers']:,} answers, {result['broken_off']:,} broken off, {result['refused']} refused, "
         f"{len(result['failures'])} failed. Largest memory of the last part less that of the second: "
         f"{growth:+.1f} MiB. SIGTERM under load: exit code {result['exit_code']}."
