@@ -1,15 +1,12 @@
 """Records to a folder of vectors, shard by shard; what is finished stays finished, whatever stops the run."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from retr.encoders.bulk.folder import (
     Manifest,
-    Rows,
     ShardFacts,
     check_free,
     is_whole,
@@ -22,9 +19,7 @@ from retr.encoders.bulk.folder import (
 from retr.encoders.bulk.ids import IdsWriter
 from retr.encoders.bulk.settings import BulkSettings
 from retr.encoders.bulk.sharding import Record, Shard, cut_shards, identity_of
-from retr.encoders.bulk.writing import ShardWriter
-from retr.encoders.running.pipeline import Encoded, Window, encode_windows, windows
-from retr.retrieval.embeddings import Vectors
+from retr.encoders.bulk.working import Described, Form, Here, Step, Task, Workers
 from retr.retrieval.errors import BadInput
 from retr.retrieval.protocols import Encoder
 from retr.retrieval.stamps import sha256_of
@@ -50,18 +45,6 @@ class BulkReport:
 Watch = Callable[[BulkReport], None]
 
 
-TINY = 1e-12
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Some texts of a shard: `last` when they are its end, `known` when its file is there already."""
-
-    shard: Shard
-    last: bool
-    known: ShardFacts | None = None
-
-
 def in_silence(report: BulkReport) -> None:
     """Tell nobody."""
 
@@ -81,28 +64,42 @@ def encode_records(
     folder holds vectors of another encoder or form. `name` is how the encoder is called in the folder; `watch` is told
     how the run goes.
     """
+    kind = type(encoder)
+    called = name or f"{kind.__module__}:{kind.__qualname__}"
+    return encode_with(Here(encoder), records, folder, name=called, settings=settings, watch=watch)
+
+
+def encode_with(
+    workers: Workers,
+    records: Iterable[Record],
+    folder: str | Path,
+    *,
+    name: str,
+    settings: BulkSettings | None = None,
+    watch: Watch = in_silence,
+) -> BulkReport:
+    """As `encode_records`, by whatever workers: the folder they leave is the same, byte for byte."""
     folder, settings = Path(folder), settings or BulkSettings()
-    asked = _asked(encoder, name, settings)
+    asked = _asked(workers.encoder, name, settings)
     check_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         found = replace(prepare(folder, asked), encoder=asked.encoder)
         with IdsWriter(folder, texts=settings.keep_texts) as ids:
-            job = _Job(encoder, folder, found, settings, ids, watch)
-            job.run(records)
-            done = job.manifest(ids.finish())
+            run = _Run(workers, folder, found, settings, ids, watch)
+            run.over(records)
+            done = run.manifest(ids.finish())
         write_manifest(folder, done)
         remove_others(folder, done)
-    return job.report
+    return run.report
 
 
-def _asked(encoder: Encoder, name: str, settings: BulkSettings) -> Manifest:
+def _asked(encoder: Described, name: str, settings: BulkSettings) -> Manifest:
     dim = settings.dim or encoder.dim
     if dim > encoder.dim:
         raise BadInput(f"dim {dim} is more than the encoder's {encoder.dim}. Give at most {encoder.dim}.")
-    kind = type(encoder)
     return Manifest(
-        encoder=name or f"{kind.__module__}:{kind.__qualname__}",
+        encoder=name,
         fingerprint=encoder.fingerprint,
         similarity=encoder.similarity,
         side=settings.side,
@@ -112,45 +109,34 @@ def _asked(encoder: Encoder, name: str, settings: BulkSettings) -> Manifest:
     )
 
 
-class _Job:
+class _Run:
     """One run over all records, under the folder's lock."""
 
     def __init__(
-        self, encoder: Encoder, folder: Path, found: Manifest, settings: BulkSettings, ids: IdsWriter, watch: Watch
+        self, workers: Workers, folder: Path, found: Manifest, settings: BulkSettings, ids: IdsWriter, watch: Watch
     ) -> None:
-        self._encoder, self._folder, self._found, self._settings = encoder, folder, found, settings
+        self._workers, self._folder, self._found, self._settings = workers, folder, found, settings
         self._ids, self._watch = ids, watch
         self._listed = {shard.key: shard for shard in found.shards}
         self._shards: list[ShardFacts] = []
-        self._writer: ShardWriter | None = None
         self.report = BulkReport()
 
-    def run(self, records: Iterable[Record]) -> None:
-        """Encode what is not there yet. Reading, encoding and writing go on side by side."""
-        with closing(encode_windows(self._encoder, self._windows(records), side=self._settings.side)) as encoded:
-            try:
-                for one in encoded:
-                    self._take(one)
-                    self._watch(self.report)
-            finally:
-                if self._writer is not None:
-                    self._writer.drop()
+    def over(self, records: Iterable[Record]) -> None:
+        """Encode what is not there yet."""
+        found, settings = self._found, self._settings
+        form = Form(settings.side, found.dtype, found.dim, found.similarity, settings.window)
+        tasks = map(self._task, cut_shards(records, identity_of(self._workers.encoder, settings), settings))
+        with closing(self._workers.steps(tasks, self._folder, form)) as steps:
+            for step in steps:
+                self._take(step)
+                self._watch(self.report)
 
     def manifest(self, ids: str) -> Manifest:
         """The folder's manifest once all is there."""
         return replace(self._found, complete=True, texts=self.report.texts, ids=ids, shards=tuple(self._shards))
 
-    def _windows(self, records: Iterable[Record]) -> Iterator[Window[_Part]]:
-        identity = identity_of(self._encoder, self._settings)
-        for shard in cut_shards(records, identity, self._settings):
-            known = self._known(shard)
-            if known is not None:
-                yield Window(_Part(shard, True, known), ())
-                continue
-            left = len(shard)
-            for texts in windows((record.text for record in shard.records), self._settings.window):
-                left -= len(texts)
-                yield Window(_Part(shard, left == 0), texts)
+    def _task(self, shard: Shard) -> Task:
+        return Task(shard, self._known(shard))
 
     def _known(self, shard: Shard) -> ShardFacts | None:
         """The shard's facts when its file is there, whole and as it was written; None when it is to be encoded."""
@@ -160,52 +146,20 @@ class _Job:
         facts = ShardFacts(shard.key, len(shard), path.stat().st_size, sha256_of(path))
         return facts if self._listed.get(shard.key, facts) == facts else None
 
-    def _take(self, one: Encoded[_Part]) -> None:
-        part, report = one.tag, self.report
-        facts = part.known
-        if facts is None:
-            self._write(one.vectors, part.shard)
-            report.encoded += len(one.vectors)
-            report.tokens = _sum(report.tokens, one.tokens)
-            report.cut = _sum(report.cut, one.cut)
-            if not part.last:
-                return
-            facts = self._finish()
-        else:
-            report.reused += len(part.shard)
+    def _take(self, step: Step) -> None:
+        report, shard = self.report, step.task.shard
+        report.encoded += step.encoded
+        report.tokens = _sum(report.tokens, step.tokens)
+        report.cut = _sum(report.cut, step.cut)
+        if step.facts is None:
+            return
+        if step.task.known is not None:
+            report.reused += len(shard)
             report.shards_reused += 1
-        self._ids.add(part.shard.records)
-        self._shards.append(facts)
+        self._ids.add(shard.records)
+        self._shards.append(step.facts)
         report.shards += 1
-        report.texts += len(part.shard)
-
-    def _write(self, vectors: Vectors, shard: Shard) -> None:
-        if self._writer is None:
-            shape = (len(shard), self._found.dim)
-            self._writer = ShardWriter(self._folder, shard.key, shape, self._found.dtype)
-        self._writer.add(self._stored(vectors, shard.records[self._writer.rows :]))
-
-    def _finish(self) -> ShardFacts:
-        assert self._writer is not None
-        facts = self._writer.finish()
-        self._writer = None
-        return facts
-
-    def _stored(self, vectors: Vectors, records: Sequence[Record]) -> Rows:
-        """Vectors as the folder holds them: cut to its dim, of its dtype, finite."""
-        values = vectors.values[:, : self._found.dim]
-        if self._found.dim < vectors.dim and self._found.similarity == "cosine":
-            values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), TINY)
-        with np.errstate(over="ignore"):
-            rows: Rows = np.ascontiguousarray(values, self._found.dtype)
-        whole = np.isfinite(rows).all(axis=1)
-        if not whole.all():
-            row = int(np.argmin(whole))
-            reason = "holds NaN or infinite numbers. Check the encoder and the text"
-            if np.isfinite(vectors.values[row]).all():
-                reason = f"has numbers too large for {self._found.dtype}. Give --dtype float32"
-            raise BadInput(f"The vector of {records[row].id!r} {reason}.")
-        return rows
+        report.texts += len(shard)
 
 
 def _sum(total: int | None, more: int | None) -> int | None:

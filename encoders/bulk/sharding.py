@@ -9,9 +9,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from retr.encoders.bulk.settings import BulkSettings
-from retr.retrieval.protocols import Encoder
+
+if TYPE_CHECKING:
+    from retr.encoders.bulk.working import Described
 
 KEY_VERSION = 1
 """Raised whenever the same texts would give other bytes in a shard."""
@@ -36,7 +39,7 @@ class Shard:
         return len(self.records)
 
 
-def identity_of(encoder: Encoder, settings: BulkSettings) -> dict[str, str | int]:
+def identity_of(encoder: "Described", settings: BulkSettings) -> dict[str, str | int]:
     """All that vectors depend on beside their texts."""
     return {
         "fingerprint": encoder.fingerprint,

@@ -1,4 +1,4 @@
-"""One shard's file, written window by window, so that no shard is ever held in memory."""
+"""One shard's file, written window by window so that no shard is ever in memory, and given its name at the end."""
 
 import hashlib
 import io
@@ -18,12 +18,24 @@ def npy_head(shape: tuple[int, int], dtype: str) -> bytes:
     return head.getvalue()
 
 
-class ShardWriter:
-    """A shard from its first rows to its last. It has its name after `finish` and is gone after `drop`."""
+def unfinished_path(folder: Path, key: str, attempt: str = "") -> Path:
+    """Where a shard lies before it has its name; attempts that may go on side by side have a name each."""
+    path = shard_path(folder, key)
+    return path.with_name(f"{path.name}{attempt and '.'}{attempt}{UNFINISHED}")
 
-    def __init__(self, folder: Path, key: str, shape: tuple[int, int], dtype: str) -> None:
-        self._key, self._texts, self._path = key, shape[0], shard_path(folder, key)
-        self._unfinished = self._path.with_name(self._path.name + UNFINISHED)
+
+def give_name(folder: Path, key: str, attempt: str = "") -> None:
+    """Put a shard that is durable under its name, durably; one that is there already is replaced."""
+    path = shard_path(folder, key)
+    os.replace(unfinished_path(folder, key, attempt), path)
+    sync_folder(path.parent)
+
+
+class ShardWriter:
+    """A shard from its first rows to its last. After `finish` it waits for its name, after `drop` it is gone."""
+
+    def __init__(self, unfinished: Path, key: str, shape: tuple[int, int], dtype: str) -> None:
+        self._key, self._texts, self._unfinished = key, shape[0], unfinished
         self._digest = hashlib.sha256()
         self._bytes = 0
         self.rows = 0
@@ -45,13 +57,11 @@ class ShardWriter:
         self._bytes += len(data)
 
     def finish(self) -> ShardFacts:
-        """Make the shard durable, under its name."""
+        """Make the shard durable; it has its name after `give_name`."""
         assert self.rows == self._texts
         with self._file as file:
             file.flush()
             os.fsync(file.fileno())
-        os.replace(self._unfinished, self._path)
-        sync_folder(self._path.parent)
         return ShardFacts(self._key, self._texts, self._bytes, self._digest.hexdigest())
 
     def drop(self) -> None:
