@@ -17,6 +17,7 @@ ENCODERS = {
     "llm": "retr.encoders.llm.encoder:load",
     "lexsem": "retr.encoders.lexsem.encoder:load",
     "smith": "retr.encoders.smith.encoder:load",
+    "filip": "retr.encoders.images.encoder:load",
 }
 """Kind to a callable `source -> Encoder`."""
 

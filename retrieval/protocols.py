@@ -1,6 +1,6 @@
 """The three things a user can bring of their own: Encoder, Scorer, Index. No base class is needed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, runtime_checkable
@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retr.retrieval.embeddings import Embeddings, Floats
+from retr.retrieval.pictures import Picture
 
 Similarity = Literal["cosine", "dot", "maxsim"]
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom in pixels; the last two stand just outside."""
 
 
 @runtime_checkable
@@ -67,6 +70,22 @@ class TokenSpans(Protocol):
 
         BadInput where a vector stands for several tokens.
         """
+        ...
+
+
+@runtime_checkable
+class ReadsImages(Protocol):
+    """An encoder that reads images as well as texts, so that each is found by the other."""
+
+    def encode_images(self, images: Iterable[Picture]) -> Embeddings:
+        """One embedding an image, in order, of the kind that texts have; BadInput or Damaged for what is none.
+
+        Images are taken a few at a time, so that not all need be in memory.
+        """
+        ...
+
+    def boxes(self, width: int, height: int) -> Sequence[Box]:
+        """Where in a picture of that size each of its vectors stands; the whole of what is seen, where it has one."""
         ...
 
 

@@ -1,26 +1,24 @@
 """Image files to the numbers that a vision model reads, as transformers' processors make them, by Pillow and numpy."""
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retr.encoders.reading.folder import inside, read_json
+from retr.encoders.reading.folder import read_json
 from retr.retrieval.embeddings import Floats
-from retr.retrieval.errors import BadInput, Damaged, NotFound, missing_package
+from retr.retrieval.errors import BadInput, Damaged
+from retr.retrieval.pictures import Picture
+from retr.retrieval.protocols import Box
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 FILE = "preprocessor_config.json"
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-"""What is opened; Pillow's readers of other formats are old, seldom used, and so best left alone."""
-LARGEST = 64_000_000
-"""Pixels of one image: a small file can stand for a picture that fills all memory."""
 BICUBIC = 3
 HALF, WHITE = (0.5, 0.5, 0.5), (255, 255, 255)
 
@@ -105,6 +103,23 @@ class Pixels:
         left, top = (flat.width - self.width) // 2, (flat.height - self.height) // 2
         return flat.crop((left, top, left + self.width, top + self.height))
 
+    def seen(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of what the model sees of a picture of that size, in the picture's pixels."""
+        if not self.crop:
+            return 0.0, 0.0, float(width), float(height)
+        shorter = min(width, height)
+        across, down = int(width * self.edge / shorter), int(height * self.edge / shorter)
+        left, top = (across - self.width) // 2, (down - self.height) // 2
+        right, bottom = left + self.width, top + self.height
+        return left * width / across, top * height / down, right * width / across, bottom * height / down
+
+    def boxes(self, size: tuple[int, int], grid: tuple[int, int]) -> list[Box]:
+        """Where each patch of the grid, row by row, stands in a picture of that width and height."""
+        left, top, right, bottom = self.seen(*size)
+        downs = np.linspace(top, bottom, grid[0] + 1).round().astype(int).tolist()
+        across = np.linspace(left, right, grid[1] + 1).round().astype(int).tolist()
+        return [(one[0], other[0], one[1], other[1]) for other in pairwise(downs) for one in pairwise(across)]
+
 
 def read_images(paths: Sequence[str], root: Path, pixels: Pixels) -> Floats:
     """float32 [images, 3, height, width] of files below `root`; NotFound, BadInput or Damaged for one that is none."""
@@ -115,40 +130,8 @@ def read_images(paths: Sequence[str], root: Path, pixels: Pixels) -> Floats:
 
 
 def open_image(path: str, root: Path) -> "Image":
-    """One image, read whole; of an animation its first picture."""
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ModuleNotFoundError:
-        raise missing_package("pillow", needed_for="Reading images", extra="images") from None
-    file = _within(path, root)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata; its warning of size is checked below.
-            with Image.open(file, formats=FORMATS) as image:
-                if image.width * image.height > LARGEST:
-                    size = f"{image.width} x {image.height}"
-                    raise BadInput(f"{file} is {size} pixels; at most {LARGEST:,} are read. Make it smaller.")
-                image.load()
-                return image.copy()
-    except UnidentifiedImageError:
-        raise BadInput(f"{file} is no image of {', '.join(FORMATS)}. Convert it, or leave it out.") from None
-    except Image.DecompressionBombError:
-        raise BadInput(f"{file} is too large; at most {LARGEST:,} pixels are read. Make it smaller.") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise Damaged(f"{file} cannot be read as an image ({reason}). Get it again, or leave it out.") from None
-
-
-def _within(path: str, root: Path) -> Path:
-    if not path or "\0" in path:
-        raise BadInput(f"{path!r} is no path of an image. Give one below {root}.")
-    try:
-        file = inside(root, path)
-    except BadInput:
-        raise BadInput(f"The image {path!r} is not below {root}. Name a folder of images above it.") from None
-    if not file.is_file():
-        raise NotFound(f"There is no image {str(file)!r}. Check the path, and the folder that it is taken from.")
-    return file
+    """One image below a folder, read whole; of an animation its first picture."""
+    return Picture.read(path, root).open()
 
 
 def _sizes(told: Mapping[str, Any], size: int) -> tuple[int, int, int]:

@@ -86,6 +86,15 @@ def make_late(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
 
 
 @pytest.fixture
+def make_filip(tmp_path: Path) -> MakeFolder:
+    """`make_filip(seed=…)` to a folder of a model of images and texts."""
+    pytest.importorskip("onnx")
+    from tests.colours import make_colours
+
+    return lambda *, seed=0: make_colours(tmp_path / f"filip-{seed}", seed=seed)
+
+
+@pytest.fixture
 def make_lexsem(make_bi: MakeFolder, tmp_path: Path) -> MakeFolder:
     """`make_lexsem(seed=…, words=…)` to a folder of a LexSemBridge encoder."""
 

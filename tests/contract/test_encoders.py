@@ -19,6 +19,7 @@ SOURCES = {
     "lexsem": "make_lexsem",
     "smith": "make_smith",
     "llm": "make_llm",
+    "filip": "make_filip",
 }
 """Kind to the fixture that makes a source for it, by `seed`."""
 

@@ -28,7 +28,7 @@ NEAR = 1e-4
 """How far a number of a unit vector may be from torch's."""
 
 
-class _Images(torch.nn.Module):
+class ImageNetwork(torch.nn.Module):
     """[images, 3, height, width] to [images, patches, dim], or to [images, dim]."""
 
     def __init__(self, student: ImageTextStudent) -> None:
@@ -40,7 +40,7 @@ class _Images(torch.nn.Module):
         return normalize(self.module.heads.image(states), dim=-1)
 
 
-class _Texts(torch.nn.Module):
+class TextNetwork(torch.nn.Module):
     """[texts, tokens], all of one length, to [texts, tokens, dim], or to [texts, dim]."""
 
     def __init__(self, student: ImageTextStudent) -> None:
@@ -71,8 +71,8 @@ def write_networks(folder: Path) -> dict[str, float]:
     words = int(student.text.backbone.model.config.vocab_size)
     ids = rng.integers(0, words, (3, student.text.backbone.max_tokens if student.text.filled else 7))
     sides: dict[str, tuple[torch.nn.Module, str, Any]] = {
-        IMAGE: (_Images(student), IMAGES_IN, pixels),
-        TEXT: (_Texts(student), TEXTS_IN, ids),
+        IMAGE: (ImageNetwork(student), IMAGES_IN, pixels),
+        TEXT: (TextNetwork(student), TEXTS_IN, ids),
     }
     found = {}
     for side, (graph, name, example) in sides.items():

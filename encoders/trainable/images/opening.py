@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 
-from retr.encoders.images.networks import IMAGE, KIND, TEXT
+from retr.encoders.images.networks import HEADS, IMAGE, KIND, TEXT
 from retr.encoders.reading.folder import read_json
 from retr.encoders.trainable.backbone import BackboneSettings
 from retr.encoders.trainable.images.student import (
-    HEADS,
     LARGEST_SCALE,
     Heads,
     ImageTextModule,

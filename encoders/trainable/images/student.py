@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch.nn.functional import normalize, pad
 
-from retr.encoders.images.networks import IMAGE, KIND, TEXT
+from retr.encoders.images.networks import HEADS, IMAGE, KIND, TEXT
 from retr.encoders.images.pixels import read_images
 from retr.encoders.reading.tokenizing import check_list, token_ids
 from retr.encoders.trainable.images.both_ways import both_ways
@@ -20,7 +20,6 @@ from retr.encoders.trainable.rows import in_passes
 from retr.encoders.trainable.student import check_groups
 from retr.retrieval.errors import BadInput
 
-HEADS = "heads.safetensors"
 LARGEST_SCALE = 100.0
 """Similarities are never multiplied by more (Radford et al. 2021, section 2.5)."""
 

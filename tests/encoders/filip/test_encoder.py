@@ -1,4 +1,4 @@
-"""The encoder over ONNX networks: torch's vectors, without torch; what is missing is said."""
+"""The encoder by torch and over ONNX networks: the same vectors, the second without torch; what is missing is said."""
 
 import shutil
 import subprocess
@@ -10,57 +10,72 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-pytest.importorskip("onnxscript")
 
+from retr.encoders import load_encoder
 from retr.encoders.images.encoder import load
-from retr.encoders.trainable.images.networks import write_networks
 from retr.encoders.trainable.images.opening import FilipSettings, open_filip
-from retr.retrieval.errors import NotFound
-from retr.retrieval.protocols import Encoder
+from retr.retrieval.errors import BadInput, Damaged, NotFound
+from retr.retrieval.pictures import Picture
+from retr.retrieval.protocols import Encoder, ReadsImages, TokenAware
 
-pytestmark = pytest.mark.slow
 TEXTS = ["a red circle", "green", "", "a large blue square and a small star", "green"]
 NAMES = ["0.png", "3.png", "1.png"]
 
 
-@pytest.fixture(scope="module")
-def both(model: Path, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A student, and the encoder that was made of it. One alone, for torch takes seconds to write networks."""
+def pictures(images: Path) -> list[Picture]:
+    return [Picture.read(name, images) for name in NAMES]
+
+
+def check_like(encoder: Any, student: Any, images: Path) -> None:
+    """The encoder gives the student's vectors, of texts and images."""
+    assert isinstance(encoder, Encoder) and isinstance(encoder, ReadsImages) and isinstance(encoder, TokenAware)
+    texts, seen = student.read_texts(TEXTS), student.read_images(NAMES)
+    for found, expected in (
+        (encoder.encode_queries(TEXTS), texts),
+        (encoder.encode_documents(TEXTS), texts),
+        (encoder.encode_images(iter(pictures(images))), seen),
+    ):
+        assert (len(found), found.dim) == (len(expected.vectors), encoder.dim)
+        np.testing.assert_allclose(found.values, expected.vectors[expected.kept].detach().numpy(), atol=1e-5)
+
+
+def test_a_folder_that_was_trained_is_read_by_torch(model: Path, images: Path) -> None:
     student = open_filip(model, FilipSettings(images=images))
     student.module.eval()
-    folder = tmp_path_factory.mktemp("networks")
-    student.save(folder)
-    assert max(write_networks(folder).values()) < 1e-5
-    return student, load(str(folder), images=images), folder
+    encoder: Any = load_encoder(str(model))
+    assert encoder.describe()["runtime"] == "torch" and encoder.similarity == "maxsim"
+    check_like(encoder, student, images)
+    assert [len(encoder.encode_queries([])), len(encoder.encode_images([]))] == [0, 0]
+    with pytest.raises(BadInput, match="is not of the formats"):
+        encoder.encode_images([Picture(b"no image")])
 
 
-def test_it_is_an_encoder_with_the_vectors_of_torch(both: Any) -> None:
-    student, encoder, _ = both
-    assert isinstance(encoder, Encoder)
-    for asked, found in ((TEXTS, encoder.encode_queries(TEXTS)), (NAMES, encoder.encode_documents(NAMES))):
-        expected = student.read_texts(TEXTS) if asked is TEXTS else student.read_images(NAMES)
-        assert (len(found), found.dim) == (len(asked), encoder.dim)
-        np.testing.assert_allclose(found.values, expected.vectors[expected.kept].detach().numpy(), atol=1e-5)
-    assert hasattr(found, "offsets") == (encoder.similarity == "maxsim") == (student.interaction == "tokens")
+def test_without_weights_nor_networks_it_is_told(model: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copytree(model, tmp_path / "bare", ignore=shutil.ignore_patterns("*.safetensors")))
+    with pytest.raises(NotFound, match=r"model\.onnx is missing"):
+        load(str(bare))
+    (bare / "retr.json").write_text("{}")
+    with pytest.raises(Damaged, match="does not tell"):
+        load(str(bare))
 
 
-def test_nothing_gives_nothing(both: Any) -> None:
-    assert [len(both[1].encode_queries([])), len(both[1].encode_documents([]))] == [0, 0]
+@pytest.mark.slow
+def test_networks_give_the_same_without_torch(model: Path, images: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    from retr.encoders.trainable.images.networks import write_networks
 
-
-def test_the_fingerprint_is_of_the_networks(both: Any, images: Path, tmp_path: Path) -> None:
-    _, encoder, folder = both
-    again = Path(shutil.copytree(folder, tmp_path / "again"))
-    assert load(str(again), images=images).fingerprint == encoder.fingerprint
-    told = again / "image" / "preprocessor_config.json"
-    told.write_text(told.read_text().replace("255,\\n", "254,\\n", 1).replace('"resample": 3', '"resample": 2'))
-    assert load(str(again), images=images).fingerprint != encoder.fingerprint
-    (again / "text" / "onnx" / "model.onnx").unlink()
-    with pytest.raises(NotFound, match="write_networks"):
-        load(str(again))
-
-
-def test_it_needs_no_torch(both: Any, images: Path) -> None:
-    code = "import sys; from retr.encoders.images.encoder import load; "
-    code += f"load({str(both[2])!r}).encode_queries(['a red circle']); sys.exit('torch' in sys.modules)"
+    student = open_filip(model, FilipSettings(images=images))
+    student.module.eval()
+    student.save(tmp_path)
+    before = load(str(tmp_path))
+    assert max(write_networks(tmp_path).values()) < 1e-5
+    encoder = load(str(tmp_path))
+    assert encoder.describe()["runtime"] == "onnxruntime" and encoder.fingerprint != before.fingerprint
+    check_like(encoder, student, images)
+    code = "import sys; from retr.encoders.images.encoder import load; from retr.retrieval.pictures import Picture; "
+    code += f"e = load({str(tmp_path)!r}); e.encode_queries(['a red circle']); "
+    code += f"e.encode_images([Picture.read({str(images / NAMES[0])!r})]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+    told = tmp_path / "image" / "preprocessor_config.json"
+    told.write_text(told.read_text().replace('"resample": 3', '"resample": 2'))
+    assert load(str(tmp_path)).fingerprint != encoder.fingerprint

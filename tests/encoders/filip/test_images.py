@@ -13,6 +13,7 @@ from retr.encoders.images.alignment import Alignment  # noqa: E402
 from retr.encoders.images.pairs import Pair, read_pairs, write_pairs  # noqa: E402
 from retr.encoders.images.pixels import Pixels, open_image, read_images  # noqa: E402
 from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound  # noqa: E402
+from retr.retrieval.pictures import Picture  # noqa: E402
 
 
 def noise(height: int, width: int, colours: int = 3) -> Any:
@@ -65,9 +66,9 @@ def test_what_is_no_image_is_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
     noise(40, 40).save(tmp_path / "b.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "b.png").read_bytes()[:900])
     for path, error, told in (
-        ("a.png", BadInput, "is no image of PNG"),
-        ("cut.png", Damaged, "cannot be read as an image"),
-        ("none.png", NotFound, "There is no image"),
+        ("a.png", BadInput, "is not of the formats PNG"),
+        ("cut.png", Damaged, "cannot be decoded"),
+        ("none.png", NotFound, "is not there"),
         ("../a.png", BadInput, "is not below"),
         (str(tmp_path.parent / "a.png"), BadInput, "is not below"),
         ("", BadInput, "no path of an image"),
@@ -76,9 +77,26 @@ def test_what_is_no_image_is_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
             open_image(path, tmp_path / "." if path else tmp_path)
         assert "\n" not in str(found.value)
     assert open_image(str(tmp_path / "b.png"), tmp_path).size == (40, 40)
-    monkeypatch.setattr("retr.encoders.images.pixels.LARGEST", 1000)
-    with pytest.raises(BadInput, match="at most 1,000 are read"):
+    with pytest.raises(BadInput, match="40 x 40 pixels; at most 1,000 are read"):
+        Picture.read("b.png", tmp_path).open(1000)
+    monkeypatch.setattr("retr.retrieval.pictures.LARGEST_BYTES", 100)
+    with pytest.raises(BadInput, match="which is the most"):
         open_image("b.png", tmp_path)
+
+
+def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    noise(4, 4).save(tmp_path / "secret.png")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(BadInput, match="is not below"):
+        open_image("a.png", tmp_path / "photos")
+
+
+def test_boxes_of_patches_stand_in_the_picture_itself() -> None:
+    squashed = Pixels(4, 6).boxes((60, 20), (2, 3))
+    assert squashed[:2] == [(0, 0, 20, 10), (20, 0, 40, 10)] and squashed[-1] == (40, 10, 60, 20)
+    cut = Pixels(4, 4, crop=True, edge=5).boxes((200, 100), (2, 2))  # brought to 10 x 5, of which 3 to 7 and 0 to 4
+    assert cut == [(60, 0, 100, 40), (100, 0, 140, 40), (60, 40, 100, 80), (100, 40, 140, 80)]
 
 
 @pytest.mark.parametrize("wrong", [{"height": 0}, {"crop": True, "edge": 3}, {"resample": 9}, {"mean": (0.5,)}])
