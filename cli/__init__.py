@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "mine": "retr.cli.mine:mine",
     "pairs": "retr.cli.pairs:pairs",
     "encode": "retr.cli.encode:encode",
+    "keys": "retr.cli.keys:keys",
     "eval": "retr.cli.evaluate:evaluate",
     "compare": "retr.cli.compare:compare",
     "export": "retr.cli.export:export",

@@ -9,6 +9,7 @@ import torch
 from retr.encoders.llm.ql_settings import MARK, QlTable
 from retr.encoders.reading.tokenizing import check_list
 from retr.encoders.trainable.llm.decoder import Decoder, LogProbs
+from retr.encoders.trainable.llm.one_token import OneToken
 from retr.encoders.trainable.llm.texts import filled, plain
 
 
@@ -28,11 +29,19 @@ class QueryTexts:
         return [[*ids[: max(1, self.most // 4 - len(last))], *last] for ids in plain(self.tokenizer, texts)]
 
     def documents(self, texts: Sequence[str], queries: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Each document in its prompt, cut to what its query leaves; with `stop`, the end token is its last one."""
-        last = [self.end] if self.table.stop else []
-        rooms = [max(1, self.most - len(query) - len(last)) for query in queries]
+        """Each document in its prompt, cut to what its query leaves; with `stop` as it is `alone`."""
+        if self.table.stop:
+            return self.alone(texts)
+        rooms = [max(1, self.most - len(query)) for query in queries]
+        return [
+            row or [self.end] for row in filled(self.tokenizer, (self.table.prompt, MARK), texts, rooms, self.start)
+        ]
+
+    def alone(self, texts: Sequence[str]) -> list[list[int]]:
+        """Each document in its prompt and the end token, cut to what any query leaves: the same beside all of them."""
+        rooms = [max(1, self.most - self.most // 4 - 1)] * len(texts)
         rows = filled(self.tokenizer, (self.table.prompt, MARK), texts, rooms, self.start)
-        return [[*row, *last] or [self.end] for row in rows]
+        return [[*row, self.end] for row in rows]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,3 +72,23 @@ class QueryLikelihood:
     @property
     def _stop(self) -> bool:
         return self.texts.table.stop
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptLikelihood:
+    """The same behind a `stop`, in two steps: what is kept of a document, and from that alone any query's score."""
+
+    likelihood: QueryLikelihood
+    token: OneToken
+
+    def read(self, documents: Sequence[str]) -> torch.Tensor:
+        """float32 [documents, dim]: position, last state, keys and values of each document's end token."""
+        check_list(documents)
+        return self.token.read(self.likelihood.texts.alone(documents))
+
+    def score(self, query: str, kept: torch.Tensor) -> torch.Tensor:
+        """float32 [documents] for documents that were `read`: what `QueryLikelihood.score` gives them."""
+        texts = self.likelihood.texts
+        target = texts.queries([query], ended=False)[0]
+        found = self.token.log_probs(kept, target)
+        return found / max(1, len(target)) if texts.table.normalise else found

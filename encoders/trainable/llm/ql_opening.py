@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import torch
+
 from retr.encoders.llm.folder import LlmFolder
 from retr.encoders.llm.loading import Loading, load_model, window_of
 from retr.encoders.llm.opening import ATTENTIONS
@@ -10,10 +12,14 @@ from retr.encoders.on_torch.compute import Placement
 from retr.encoders.reading.folder import max_tokens
 from retr.encoders.reading.tokenizing import read_tokenizer
 from retr.encoders.trainable.llm.decoder import Decoder
+from retr.encoders.trainable.llm.one_token import OneToken
 from retr.encoders.trainable.llm.opening import prove_decoder
-from retr.encoders.trainable.llm.ql import QueryLikelihood, QueryTexts
+from retr.encoders.trainable.llm.ql import KeptLikelihood, QueryLikelihood, QueryTexts
 from retr.encoders.trainable.llm.texts import end_token, start_of, uncut
 from retr.retrieval.errors import BadInput, Damaged
+
+CLOSE, ROUGH = 1e-4, 5e-2
+"""Of a score: from keys and of the whole, in float32 (measured: 2e-7) and in shorter numbers."""
 
 
 def open_ql(folder: LlmFolder, table: QlTable, placement: Placement) -> tuple[QueryLikelihood, str]:
@@ -28,6 +34,41 @@ def open_ql(folder: LlmFolder, table: QlTable, placement: Placement) -> tuple[Qu
     end = end_token(home, tokenizer)[1]
     texts = QueryTexts(uncut(tokenizer), table, start_of(tokenizer, end), end, most)
     return QueryLikelihood(decoder, texts), found
+
+
+def open_kept(folder: LlmFolder, table: QlTable, placement: Placement) -> tuple[KeptLikelihood, str]:
+    """The same for a model that was trained with a stop, proven to give from what is kept what it gives of the whole.
+
+    BadInput for a model without a stop, or one whose layers keep something else than keys and values.
+    """
+    if not table.stop:
+        raise BadInput(
+            f"{folder.path} lets a query see all of the document, so one token's keys do not stand for it. Train with "
+            'query_likelihood = "stop", or rerank by ql without stored keys.'
+        )
+    likelihood, found = open_ql(folder, table, placement)
+    try:
+        with torch.no_grad():
+            kept = KeptLikelihood(likelihood, OneToken.of(likelihood.decoder))
+            _prove_kept(kept)
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:150]
+        raise BadInput(f"{_no_keys(likelihood)} ({type(error).__name__}: {reason}).") from None
+    return kept, found
+
+
+def _prove_kept(kept: KeptLikelihood) -> None:
+    decoder, target = kept.likelihood.decoder, [5, 3, 6]
+    documents = [[3, 4, 5, 6, 7], [8, 9]]
+    whole = decoder.log_probs(documents, [target] * 2, stop=True)[0]
+    parts = kept.token.log_probs(kept.token.read(documents), target)
+    tolerance = CLOSE if decoder.trunk.dtype == torch.float32 else ROUGH
+    if not bool((parts - whole).abs().max() <= tolerance * whole.abs().max()):
+        raise BadInput(f"{_no_keys(kept.likelihood)}: scores from one token's keys are others than those of the whole.")
+
+
+def _no_keys(likelihood: QueryLikelihood) -> str:
+    return f"{likelihood.decoder.name} is of an architecture whose keys cannot be stored; rerank by ql without them"
 
 
 def _proven(folder: LlmFolder, most: int) -> Decoder:
