@@ -9,7 +9,11 @@ from numpy.typing import NDArray
 from retr.index.opened import Opened
 from retr.index.ranking import Ranked
 from retr.retrieval.chunking import page_of
+from retr.retrieval.pictures import ROOT
 from retr.retrieval.records import Hit
+
+_INNER = ("page_starts", ROOT)
+"""What a document's source tells that is no business of who asks."""
 
 
 class Near(NamedTuple):
@@ -25,7 +29,7 @@ def hits(snapshot: Opened, ranked: Sequence[Ranked], *, explain: bool) -> list[H
     found = []
     for rank, (one, place) in enumerate(zip(ranked, places, strict=True), start=1):
         document = place.document
-        source: dict[str, Any] = {name: value for name, value in document.source.items() if name != "page_starts"}
+        source: dict[str, Any] = {name: value for name, value in document.source.items() if name not in _INNER}
         source |= {"passage": place.ordinal, "start": place.start, "end": place.end}
         page = page_of(document, place.start)
         if page is not None:

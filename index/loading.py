@@ -12,11 +12,13 @@ from retr.index.remembering import QueryVectors
 from retr.index.writing.creation import given, make_chunker, narrowest
 from retr.index.writing.stored import stored, stored_tokens
 from retr.retrieval.chunking import Chunker, ChunkSettings
-from retr.retrieval.embeddings import Floats, TokenVectors, Vectors
+from retr.retrieval.embeddings import Embeddings, Floats, TokenVectors, Vectors
 from retr.retrieval.errors import BadInput, Mismatch
-from retr.retrieval.protocols import Encoder
+from retr.retrieval.pictures import Picture
+from retr.retrieval.protocols import Encoder, ReadsImages
 
 NO_TOKENS = "This collection has no token vectors. Make an index with --encoder late=FOLDER, or --late late=FOLDER."
+NO_IMAGES = "This collection has no encoder that reads images. Make an index with --encoder filip=FOLDER."
 
 LoadEncoder = Callable[[str], Encoder]
 """A spec, as the manifest names it, to the encoder."""
@@ -87,6 +89,18 @@ class Encoders:
         )
         offsets = np.cumsum([0, *(len(one) for one in each)]).astype(np.int64)
         return TokenVectors(np.concatenate([np.empty((0, facts.dim), np.float32), *each]), offsets)
+
+    def picture_vectors(self, manifest: Manifest, kind: str, pictures: Sequence[Picture]) -> Embeddings:
+        """The vectors of pictures, or with the kind `late` of their patches. BadInput where no encoder reads them."""
+        encoder = self.late(manifest) if kind == "late" else self.dense(manifest)
+        if not isinstance(encoder, ReadsImages):
+            raise BadInput(NO_IMAGES)
+        found = encoder.encode_images(pictures)
+        if kind == "late":
+            assert manifest.late is not None
+            return stored_tokens(found, manifest.late)
+        assert manifest.encoder is not None and manifest.dim is not None
+        return Vectors(stored(found, manifest.encoder, manifest.dim))
 
     def _of_passages(self, manifest: Manifest) -> _Held:
         if manifest.encoder is None:

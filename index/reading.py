@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.answering import Answering, RerankBy
+from retr.index.answering import Answering, RerankBy, for_picture
 from retr.index.dense.gpu import Device
 from retr.index.disk.fsio import Disk
 from retr.index.disk.leases import live_manifest
@@ -31,6 +31,7 @@ from retr.retrieval.chunking import Chunker
 from retr.retrieval.embeddings import Floats, Vectors
 from retr.retrieval.errors import BadInput
 from retr.retrieval.filters import Filter
+from retr.retrieval.pictures import Picture, as_picture
 from retr.retrieval.protocols import Encoder
 from retr.retrieval.records import Document, Hit
 
@@ -180,23 +181,34 @@ class Reading:
         each = round(sum(files) / tokens, 1) if tokens else None
         return {"late": held, "tokens": tokens, "bytes_a_token": each, "late_encoder": _described(manifest.late)}
 
-    def search(
+    def search(  # noqa: PLR0913  # what is asked, in either form, and the three settings that are asked for most
         self,
-        query: str,
+        query: str = "",
         k: int = 10,
         *,
+        image: str | Path | bytes | Picture | None = None,
         where: str | Filter | None = None,
         mode: Mode | None = None,
         rerank: RerankBy | None = None,
         settings: SearchSettings | None = None,
     ) -> list[Hit]:
-        """The k best hits. `where` and `mode` are short for the same fields of `settings`."""
+        """The k best hits. `where` and `mode` are short for the same fields of `settings`.
+
+        In place of the query an `image` may be given, by its path or its bytes, where an encoder here reads images.
+        """
         chosen = settings or SearchSettings()
         if where is not None:
             chosen = replace(chosen, where=where)
         if mode is not None:
             chosen = replace(chosen, mode=mode)
-        return self.search_many([query], k, settings=chosen, rerank=rerank)[0]
+        if image is None:
+            return self.search_many([query], k, settings=chosen, rerank=rerank)[0]
+        if query:
+            raise BadInput(f"Give either a query or an image, not both; got the query {query[:80]!r} too.")
+        picture = as_picture(image)
+        with self._opened() as snapshot:
+            asked = for_picture(snapshot.manifest, chosen, rerank)
+            return Answering(snapshot, self._encoders, asked, rerank).answers([picture], check_k(k))[0]
 
     def search_many(
         self,

@@ -53,6 +53,11 @@ class EncoderFacts:
     describe: Mapping[str, Any] = field(default_factory=dict)
     golden: tuple[float, ...] = ()
 
+    @property
+    def reads_images(self) -> bool:
+        """Whether it reads images as well as texts."""
+        return "images" in self.describe.get("reads", ())
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:

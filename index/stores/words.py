@@ -3,7 +3,7 @@
 from collections import Counter
 
 from retr.index.lexical.postings import analyzer
-from retr.index.writing.batch import encoded_texts
+from retr.index.writing.passages import encoded_texts
 from retr.retrieval.store import StoredDocument
 
 

@@ -1,7 +1,6 @@
 """Documents that wait for the next commit: hashed, cut into passages, and given their vectors."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,11 @@ from numpy.typing import NDArray
 from retr.index.disk.manifest import EncoderFacts, Manifest
 from retr.index.disk.segments import Entry, to_json
 from retr.index.loading import Encoders
+from retr.index.writing.passages import embedded
 from retr.index.writing.stored import Stored, blocks_of, stored, stored_tokens
 from retr.retrieval.embeddings import Floats, TokenVectors, Vectors, check_finite
 from retr.retrieval.errors import BadInput, Mismatch
+from retr.retrieval.pictures import has_picture
 from retr.retrieval.records import Document, check_id
 
 _ROUNDING = 1e-6
@@ -58,24 +59,18 @@ class Batch:
     def encode(self, encoders: Encoders) -> int:
         """Give every document its vectors; says how many passages were encoded."""
         todo = [one for one in self._waiting if one.stored is None]
-        texts = [text for one in todo for text in encoded_texts(one.entry.document, one.entry.spans)]
+        entries = [one.entry for one in todo]
         manifest, vectors, tokens = self._manifest, None, None
         if manifest.encoder is not None and manifest.dim is not None:
-            vectors = stored(encoders.dense(manifest).encode_documents(texts), manifest.encoder, manifest.dim)
+            vectors = stored(embedded(encoders.dense(manifest), entries), manifest.encoder, manifest.dim)
         if manifest.late is not None:
-            tokens = stored_tokens(encoders.late(manifest).encode_documents(texts), manifest.late)
-        for given in (vectors, tokens):
-            if given is not None and len(given) != len(texts):
-                raise Mismatch(
-                    f"The encoder gave {len(given)} vectors for {len(texts)} texts; it must give one a text, or each "
-                    "text's tokens."
-                )
+            tokens = stored_tokens(embedded(encoders.late(manifest), entries), manifest.late)
         found, start = Stored(vectors, tokens), 0
         for one in todo:
             one.stored = found[start : start + len(one.entry.spans)]
             start += len(one.entry.spans)
         self.unencoded, self.token_bytes = 0, self.token_bytes + found.token_bytes
-        return len(texts)
+        return start
 
     def vectors(self) -> Floats | None:
         """One row a passage, in order; None without an encoder of passages."""
@@ -115,11 +110,6 @@ def given_vectors(vectors: NDArray[Any], encoder: EncoderFacts, dim: int) -> NDA
     return scaled
 
 
-def encoded_texts(document: Document, spans: Sequence[tuple[int, int]]) -> list[str]:
-    """What an encoder and the lexical index see of each passage: the title, then the passage."""
-    return [f"{document.title} {document.text[start:end]}".strip() for start, end in spans]
-
-
 def check_document(document: Document, *, needs_text: bool = True) -> None:
     """BadInput when a document cannot be stored and found again; one with a vector of its own needs no text."""
     check_id(document.id)
@@ -130,8 +120,9 @@ def check_document(document: Document, *, needs_text: bool = True) -> None:
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise BadInput(f"The {name} of document {document.id!r} holds a lone surrogate. Clean it first.")
     if needs_text and not document.text.strip():
+        seen = " and no encoder here reads its image" if has_picture(document) else ""
         raise BadInput(
-            f"The document {document.id!r} has no text{where_from(document)}. Leave it out, or give it text."
+            f"The document {document.id!r} has no text{seen}{where_from(document)}. Leave it out, or give it text."
         )
 
 
@@ -143,7 +134,8 @@ def where_from(document: Document) -> str:
 
 def hashes(document: Document, chunk_key: str) -> tuple[bytes, bytes]:
     """(text hash, record hash): what the vectors depend on besides the encoder, and everything that is stored."""
-    text = _hash(chunk_key, document.title, document.text)
+    picture = [str(document.source.get("sha256"))] if has_picture(document) else []
+    text = _hash(chunk_key, document.title, document.text, *picture)
     return text, _hash(text.hex(), _json_of(document, "metadata"), _json_of(document, "source"))
 
 

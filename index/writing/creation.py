@@ -12,7 +12,7 @@ from retr.index.writing.stored import stored_tokens
 from retr.retrieval.chunking import Chunker, ChunkSettings
 from retr.retrieval.embeddings import Embeddings, Floats, TokenVectors, Vectors
 from retr.retrieval.errors import BadInput
-from retr.retrieval.protocols import Encoder, Similarity, TokenAware
+from retr.retrieval.protocols import Encoder, ReadsImages, Similarity, TokenAware
 
 GOLDEN_TEXT = "A golden text: the vector of this sentence tells one encoder from another."
 _GIVEN = "given"
@@ -108,7 +108,9 @@ def golden_of(embeddings: Embeddings) -> Floats:
 
 
 def _facts(encoder: Encoder, spec: str, golden: Floats) -> EncoderFacts:
-    describe: dict[str, Any] = getattr(encoder, "describe", dict)()
+    describe: dict[str, Any] = dict(getattr(encoder, "describe", dict)())
+    if isinstance(encoder, ReadsImages):
+        describe["reads"] = ["texts", "images"]
     kind = type(encoder)
     return EncoderFacts(
         spec=spec or f"{kind.__module__}:{kind.__qualname__}",

@@ -37,7 +37,8 @@ from retr.index.disk.manifest import (
 from retr.index.disk.pins import pinned_generations
 from retr.index.disk.segments import SegmentWriter, document_tables, known_codecs, passages_of
 from retr.index.lexical.postings import write_generation
-from retr.index.writing.batch import Batch, encoded_texts
+from retr.index.writing.batch import Batch
+from retr.index.writing.passages import encoded_texts
 from retr.retrieval.embeddings import Floats, TokenVectors
 from retr.retrieval.errors import RetrError
 from retr.retrieval.version import VERSION

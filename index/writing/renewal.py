@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from retr.index.disk.manifest import Manifest, Segment
 from retr.index.disk.segments import OpenSegment
 from retr.index.lexical.postings import passages_in
-from retr.index.writing.batch import encoded_texts
+from retr.index.writing.passages import encoded_texts
 from retr.retrieval.records import Document
 
 DEAD_SHARE, DEAD_PASSAGES = 0.5, 1000

@@ -17,6 +17,7 @@ from retr.index.writing.batch import Batch, check_document, hashes, where_from
 from retr.index.writing.known import Known
 from retr.index.writing.stored import Stored
 from retr.retrieval.errors import BadInput
+from retr.retrieval.pictures import has_picture
 from retr.retrieval.records import Document
 
 
@@ -88,7 +89,7 @@ class Writer:
 
         With `vectors` [1, dim] the document is one passage and is not encoded.
         """
-        check_document(document, needs_text=vectors is None)
+        check_document(document, needs_text=vectors is None and not self._shown(document))
         if document.id in self._seen:
             self._refuse(document)
             return
@@ -99,7 +100,8 @@ class Writer:
         if known is not None and known[1] == record_hash:
             self.report.unchanged += 1
             return
-        spans = [(0, len(document.text))] if vectors is not None else self._spans(document)
+        whole = vectors is not None or has_picture(document)
+        spans = [(0, len(document.text))] if whole else self._spans(document)
         held = None if vectors is None else Stored(vectors)
         if number is None:
             self.report.added += 1
@@ -111,6 +113,11 @@ class Writer:
         self._batch.put(Entry(document, spans, text_hash, record_hash), held)
         self.report.passages += len(spans)
         self._advance()
+
+    def _shown(self, document: Document) -> bool:
+        """Whether a document has a picture that every encoder here reads, so that it needs no text."""
+        encoders = self._base.manifest.encoders
+        return has_picture(document) and bool(encoders) and all(facts.reads_images for facts in encoders)
 
     def _held(self, number: int) -> Stored | None:
         """The vectors of a document that is there already."""
