@@ -28,7 +28,7 @@ from retr.index.stores import is_store
 from retr.index.writing.batch import given_vectors
 from retr.index.writing.commits import Commits
 from retr.index.writing.compaction import CompactReport, compact, folder_bytes, is_compact
-from retr.index.writing.creation import Named, encoder_facts, late_facts, make_chunker, narrowest
+from retr.index.writing.creation import Named, made_with
 from retr.index.writing.generations import collect_garbage
 from retr.index.writing.merging import Report, in_silence
 from retr.index.writing.writer import AddReport, Writer
@@ -58,22 +58,13 @@ class Collection(Reading):
         folder, disk = Path(path), disk or Disk()
         check_new_folder(folder)
         chosen = settings or CollectionSettings()
-        if encoder is not None and encoder.similarity == "maxsim":
-            if late is not None:
-                raise BadInput("Both encoders are late ones. Give one of them, or one of passages beside it.")
-            late, encoder = Named(encoder, spec), None
-        _check_settings(chosen, passages=encoder is not None, tokens=late is not None)
-        given = [one for one in (encoder, late.encoder if late else None) if one is not None]
-        make_chunker(chosen.chunk, narrowest(given))
-        facts = None if encoder is None else encoder_facts(encoder, spec, chosen.dense)
-        of_tokens = None if late is None else late_facts(late.encoder, late.spec)
+        made = made_with(encoder, spec, late, chosen)
         make_durable_folder(disk, folder)
         with WriterLock(folder):
             check_new_folder(folder)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            write_current(disk, folder, Manifest(1, facts, asdict(chosen), now, late=of_tokens))
-        first, last = given[:1], given[-1:]
-        return cls(open_snapshot(folder), lambda _: _same(first), late=lambda _: _same(last), disk=disk)
+            write_current(disk, folder, Manifest(1, made.passages, asdict(chosen), now, late=made.tokens))
+        return cls(open_snapshot(folder), lambda _: made.encoders[0], late=lambda _: made.encoders[-1], disk=disk)
 
     @classmethod
     def open(
@@ -263,15 +254,3 @@ class Collection(Reading):
         collect_garbage(self._disk, self.folder)
         commits = Commits(self._snapshot, self._disk, merging=settings.merge)
         return Writer(self._snapshot, self._encoders, commits, settings=settings)
-
-
-def _check_settings(settings: CollectionSettings, *, passages: bool, tokens: bool) -> None:
-    """BadInput for settings of vectors that the collection will not have."""
-    if tokens and not passages and settings.dense != DenseSettings():
-        raise BadInput("kind, storage, dim and recall are of vectors of passages; this encoder gives those of tokens.")
-    if settings.late != LateSettings() and not tokens:
-        raise BadInput("bits are of token vectors, which a late encoder gives. Name one, or leave bits out.")
-
-
-def _same(encoders: list[Encoder]) -> Encoder:
-    return encoders[0]

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retr.index.disk.manifest import Manifest
-from retr.retrieval.embeddings import Floats
+from retr.retrieval.embeddings import Floats, TokenVectors
 from retr.retrieval.records import Document
 
 if TYPE_CHECKING:
-    from retr.index.late.mixed import MixedIndex
+    from retr.index.late.index import Alignment
     from retr.index.ranking import Ranker
     from retr.index.settings import SearchSettings
 
@@ -35,6 +35,22 @@ class KeptVectors(Protocol):
         ...
 
 
+class KeptTokens(Protocol):
+    """Vectors of tokens, and MaxSim with them, by row."""
+
+    def scores(self, query: Floats, rows: NDArray[np.int64]) -> Floats:
+        """MaxSim of one query, float32 [tokens, dim], with some rows, in the order given: float32 [rows]."""
+        ...
+
+    def align(self, query: Floats, rows: Sequence[int]) -> "list[Alignment]":
+        """What each token of one query, float32 [tokens, dim], matches in some rows."""
+        ...
+
+    def vectors(self, rows: NDArray[np.int64]) -> TokenVectors:
+        """Some rows' tokens as they are kept, decoded, in the order given."""
+        ...
+
+
 class Opened(Protocol):
     """Documents by number and passages by row; a number and a row say nothing in another generation."""
 
@@ -49,7 +65,7 @@ class Opened(Protocol):
         ...
 
     @property
-    def late(self) -> "MixedIndex | None":
+    def late(self) -> KeptTokens | None:
         """The vectors of tokens; None without a late encoder."""
         ...
 

@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retr.index.opened import Opened
+from retr.index.opened import KeptTokens, Opened
 from retr.index.ranking import Ranked
 from retr.retrieval.embeddings import Floats, TokenVectors, Vectors
 from retr.retrieval.protocols import Scorer, VectorScorer
-
-if TYPE_CHECKING:
-    from retr.index.late.mixed import MixedIndex
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +40,7 @@ class OverStored:
 class OverTokens:
     """MaxSim of one query's tokens [tokens, dim] with those that the index holds of its hits, which are its `rows`."""
 
-    index: "MixedIndex"
+    index: KeptTokens
     query: Floats
     rows: NDArray[np.int64]
     comparable: bool = True

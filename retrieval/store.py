@@ -25,7 +25,8 @@ class StoreFacts:
     """One generation of a collection: what it holds, and what it was made with, as JSON values.
 
     Generations rise with every write. `length` counts the terms of all passages; `index` names the kind of index over
-    the vectors, empty where every one is compared.
+    the vectors, empty where every one is compared. `encoder` gives a vector a passage and `late` one a token; either
+    may be missing.
     """
 
     generation: int = 0
@@ -36,14 +37,36 @@ class StoreFacts:
     encoder: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     index: str = ""
+    late: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CodedTokens:
+    """One passage's token vectors as bytes, which the codec with this key can read.
+
+    `lists` are the lists that the passage is found by, rising: the centroids of its tokens. They are given to a store,
+    not asked of it; a codec without centroids has none.
+    """
+
+    codec: str
+    data: bytes
+    lists: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CodecUse:
+    """How much is coded by a codec: passages, and bytes of their tokens."""
+
+    passages: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredDocument:
     """One document as it is kept: `spans` are its passages' (start, end), `vectors` theirs, float32 [passages, dim].
 
-    `text_hash` covers what is encoded and `record_hash` everything, 16 bytes each, so that what has not changed is left
-    alone.
+    `tokens` are those of each passage. `text_hash` covers what is encoded and `record_hash` everything, 16 bytes each,
+    so that what has not changed is left alone.
     """
 
     document: Document
@@ -51,6 +74,7 @@ class StoredDocument:
     text_hash: bytes
     record_hash: bytes
     vectors: Floats | None = None
+    tokens: Sequence[CodedTokens] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +93,20 @@ class WordsQuery:
     terms: Mapping[str, int]
 
 
-StoreQuery = DenseQuery | WordsQuery
+@dataclass(frozen=True, slots=True, eq=False)
+class TokensQuery:
+    """The passages that reach most by one codec's lists: for each token of the query its heaviest list, summed up.
+
+    One entry for each token and each list near it: `tokens` and `lists` int64 [entries], `weights` float32 [entries].
+    """
+
+    codec: str
+    tokens: NDArray[np.int64]
+    lists: NDArray[np.int64]
+    weights: Floats
+
+
+StoreQuery = DenseQuery | WordsQuery | TokensQuery
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +154,25 @@ class StoreSnapshot(Protocol):
         """The vectors of rows, float32 [rows, dim], in the order given."""
         ...
 
+    def codecs(self) -> dict[str, CodecUse]:
+        """The codecs of tokens by key, in the order they came."""
+        ...
+
+    def codec(self, key: str) -> bytes:
+        """What was kept as this codec. Damaged where there is none of the key."""
+        ...
+
+    def tokens(self, rows: NDArray[np.int64]) -> list[CodedTokens]:
+        """The tokens of rows, in the order given, without their lists."""
+        ...
+
+    def rows(self, most: int, where: Filter | None = None, codec: str | None = None) -> NDArray[np.int64]:
+        """The first rows of documents for which the filter holds, rising, at most `most`; with `codec`, those coded so.
+
+        int64 [rows].
+        """
+        ...
+
     def search(self, query: StoreQuery, k: int, where: Filter | None = None) -> Found:
         """The k best passages of documents for which the filter holds; fewer only where fewer match."""
         ...
@@ -152,6 +208,14 @@ class VectorStore(StoreSnapshot, Protocol):
 
     def check_document(self, document: Document) -> None:
         """BadInput for a document that it cannot hold."""
+        ...
+
+    def keep_codec(self, key: str, data: bytes) -> None:
+        """Keep a codec, before the first tokens that are coded by it. One that is there already is left alone."""
+        ...
+
+    def recode(self, tokens: Mapping[int, CodedTokens]) -> int:
+        """Put other tokens in the place of those of rows; rows that are gone are left out. Gives the generation."""
         ...
 
     def upsert(self, documents: Sequence[StoredDocument], removed: Iterable[int] = ()) -> int:

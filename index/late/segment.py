@@ -41,16 +41,29 @@ def write_segment(
     `known` are the codecs of the other segments. Up to `few` tokens (300,000) are kept in 8 bits. Nothing is
     synced. Tokens need not be of length 1, as some may have been coded before: whoever takes them in checks that.
     """
+    codec = chosen_codec(blocks, settings, known, few=SCANNED if few is None else few)
+    names, facts = write_part(disk, folder, blocks, codec, unit=False)
+    return [*names, *codec.save(disk, folder)], facts
+
+
+def chosen_codec(blocks: Sequence[TokenVectors], settings: LateSettings, known: Iterable[Codec], *, few: int) -> Codec:
+    """What documents' tokens are coded by: up to `few` in 8 bits, more by the first trained codec known, or a new one.
+
+    BadInput where there are no tokens.
+    """
     tokens = sum(len(block.values) for block in blocks)
     if not tokens:
         raise BadInput("There are no token vectors to write. Leave the segment's tokens out.")
-    if tokens <= (SCANNED if few is None else few):
+    if tokens <= few:
         largest = max(float(np.abs(block.values).max(initial=0)) for block in blocks)
-        codec = raw_codec(blocks[0].dim, largest, known)
-    else:
-        codec = _shared(known, settings) or train_codec(_sampled(blocks, settings), tokens, settings)
-    names, facts = write_part(disk, folder, blocks, codec, unit=False)
-    return [*names, *codec.save(disk, folder)], facts
+        return raw_codec(blocks[0].dim, largest, known)
+    return _shared(known, settings) or train_codec(_sampled(blocks, settings), tokens, settings)
+
+
+def keep_segment(disk: Disk, folder: Path, part: LatePart) -> tuple[list[str], dict[str, Any]]:
+    """Write documents that are coded already as they are; otherwise as `write_segment`."""
+    names, facts = merge_parts(disk, folder, [(part, np.ones(len(part), np.bool_))], part.codec)
+    return [*names, *part.codec.save(disk, folder)], facts
 
 
 def merge_segments(
@@ -89,7 +102,7 @@ def _shared(known: Iterable[Codec], settings: LateSettings) -> Codec | None:
 def _sampled(blocks: Iterable[TokenVectors], settings: LateSettings) -> NDArray[np.float32]:
     sample = Sample(settings.sample_tokens, settings.seed)
     for block in blocks:
-        sample.take(_unit(block.values))
+        sample.take(unit(block.values))
     return sample.values
 
 
@@ -98,11 +111,11 @@ def _trained(sources: Kept, tokens: int, settings: LateSettings) -> Codec:
     sample = Sample(settings.sample_tokens, settings.seed)
     for part, keep in sources:
         for _, places in pieces(part.tokens, np.flatnonzero(keep)):
-            sample.take(_unit(part.codec.decode(part.tokens, places)))
+            sample.take(unit(part.codec.decode(part.tokens, places)))
     return train_codec(sample.values, tokens, settings)
 
 
-def _unit(values: Floats) -> Floats:
+def unit(values: Floats) -> Floats:
     """Tokens at length 1, from which coding has moved them a little."""
     lengths = np.sqrt(np.einsum("td,td->t", values, values))
     return np.asarray(values / np.maximum(lengths, 1e-12)[:, None])

@@ -6,7 +6,7 @@ from psycopg import sql
 
 from retr.index.postgres.connecting import Connection
 from retr.index.postgres.reading import Entry
-from retr.index.postgres.schema import Tables
+from retr.index.postgres.schema import CENTROIDS, Tables
 
 _COUNTS = """SELECT (SELECT count(*) FROM {documents}),
     (SELECT COALESCE(sum(cardinality(spans) / 2), 0) FROM {documents}),
@@ -17,6 +17,14 @@ _ASTRAY = """SELECT (SELECT count(*) FROM {passages} p LEFT JOIN {documents} d O
     (SELECT count(*) FROM {documents} d WHERE d.number >= %s)"""
 _VECTORS = """SELECT count(*) FILTER (WHERE vector IS NULL),
     count(*) FILTER (WHERE abs((vector::vector <#> vector::vector) + 1) > 0.02) FROM {passages}"""
+
+
+_TOKENS = """SELECT (SELECT count(*) FROM {passages} WHERE tokens IS NULL OR codec IS NULL),
+    (SELECT count(*) FROM {codecs} c LEFT JOIN (
+        SELECT codec, count(*) AS passages, sum(octet_length(tokens)) AS bytes FROM {passages} GROUP BY codec) p
+        ON p.codec = c.number WHERE (c.passages, c.bytes) <> (COALESCE(p.passages, 0), COALESCE(p.bytes, 0))),
+    (SELECT count(*) FROM {lists} l LEFT JOIN {passages} p USING (document, ordinal)
+        WHERE p.codec IS DISTINCT FROM l.list / %s)"""
 
 
 def checked(connection: Connection, entry: Entry) -> tuple[list[str], list[str]]:
@@ -48,6 +56,16 @@ def checked(connection: Connection, entry: Entry) -> tuple[list[str], list[str]]
         said.append((not missing, "every passage has its vector", f"{missing} passages have no vector."))
         if cosine:
             said.append((not uneven, "vectors have length 1", f"{uneven} vectors do not have length 1."))
+    if facts.late is not None:
+        missing, uneven, astray = _row(connection, tables.of(_TOKENS), [CENTROIDS])
+        said.append(
+            (
+                not (missing or uneven or astray),
+                "every passage has its tokens, every list its passages",
+                f"{missing} passages without tokens, {uneven} codecs that are counted wrong, {astray} entries of lists "
+                "without their passage.",
+            )
+        )
     sound = [good for fine, good, _ in said if fine]
     return sound, [bad for fine, _, bad in said if not fine]
 

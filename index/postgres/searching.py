@@ -7,8 +7,9 @@ from psycopg import sql
 
 from retr.index.postgres.binary import vector_text
 from retr.index.postgres.reading import Reader
+from retr.index.postgres.schema import CENTROIDS
 from retr.retrieval.filters import Filter
-from retr.retrieval.store import DenseQuery, Found, StoreQuery, WordsQuery, place_of, row_of
+from retr.retrieval.store import DenseQuery, Found, StoreQuery, TokensQuery, WordsQuery, place_of, row_of
 from retr.retrieval.store_words import WordStatistics
 
 _MATCHING = " JOIN {documents} d ON d.number = p.document WHERE {where}"
@@ -25,6 +26,13 @@ _WORDS = """SELECT p.document, p.ordinal, p.distance FROM (
     SELECT t.document, t.ordinal, -sum(w.weight * t.count / (t.count + %s + %s * t.length))::float4 AS distance
     FROM unnest(%s::text[], %s::float8[]) AS w(term, weight) JOIN {postings} t ON t.term = w.term COLLATE "C"
     GROUP BY t.document, t.ordinal) p{matching} ORDER BY p.distance, p.document, p.ordinal LIMIT %s"""
+# A token's heaviest list that a passage is in; a token that is in none of its lists gives nothing.
+_LISTED = """SELECT p.document, p.ordinal, p.distance FROM (
+    SELECT t.document, t.ordinal, -sum(t.weight)::float4 AS distance FROM (
+        SELECT l.document, l.ordinal, max(q.weight) AS weight
+        FROM unnest(%s::int[], %s::int[], %s::float4[]) AS q(token, list, weight) JOIN {lists} l ON l.list = q.list
+        GROUP BY l.document, l.ordinal, q.token) t
+    GROUP BY t.document, t.ordinal) p{matching} ORDER BY p.distance, p.document, p.ordinal LIMIT %s"""
 _WIDTHS = """SELECT set_config('hnsw.iterative_scan', 'strict_order', true),
     set_config('ivfflat.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', %s, true),
     set_config('ivfflat.probes', %s, true)"""
@@ -38,6 +46,8 @@ class Searches(Reader):
         """The k best passages of documents for which the filter holds; fewer only where fewer match."""
         if isinstance(query, WordsQuery):
             return self._words(query, k, where)
+        if isinstance(query, TokensQuery):
+            return self._listed(query, k, where)
         if query.exact or not self.facts.index:
             return self._exact(query, k, where)
         found = self._nearest(query, k, where)
@@ -49,6 +59,8 @@ class Searches(Reader):
         """How `search` goes about it."""
         if isinstance(query, WordsQuery):
             return "the postings of the query's terms"
+        if isinstance(query, TokensQuery):
+            return "the lists of centroids near to the query's tokens"
         if query.exact or not self.facts.index:
             return "every vector that matches"
         return f"{self.facts.index}, scanned on until enough match; every vector that matches if that gives up"
@@ -92,6 +104,11 @@ class Searches(Reader):
             return found_of([])
         bound = [*statistics.norm(), list(weights), list(weights.values())]
         return self._found(_WORDS, bound, where, [k])
+
+    def _listed(self, query: TokensQuery, k: int, where: Filter | None) -> Found:
+        found = self._all("SELECT number FROM {codecs} WHERE key = %s", [query.codec])
+        lists = query.lists + (found[0][0] if found else -1) * CENTROIDS
+        return self._found(_LISTED, [query.tokens.tolist(), lists.tolist(), query.weights.tolist()], where, [k])
 
     def _statistics(self, query: WordsQuery) -> WordStatistics:
         holding = dict(self._all(_HOLDING, [list(query.terms)]))

@@ -1,13 +1,10 @@
 """A collection in PostgreSQL as a `VectorStore`: every write one transaction, every read one generation."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from retr.index.dense.settings import DenseSettings
 from retr.index.postgres.address import Address, check_name
@@ -19,11 +16,10 @@ from retr.index.postgres.reading import Entry, entry_of, has_index
 from retr.index.postgres.schema import CATALOGUE, CATALOGUE_LOCK, Tables, vector_type
 from retr.index.postgres.searching import Searches
 from retr.index.postgres.writing import Changes, check_storable, made_index
-from retr.retrieval.embeddings import Floats
+from retr.index.stores.direct import Direct
 from retr.retrieval.errors import BadInput, Mismatch, NotFound
-from retr.retrieval.filters import Filter
 from retr.retrieval.records import Document
-from retr.retrieval.store import Found, StoredDocument, StoreFacts, StoreQuery, WordsQuery
+from retr.retrieval.store import CodedTokens, StoredDocument, StoreFacts
 
 _INDEXED_FROM = {"auto": 20_000, "hnsw": 0, "ivf-flat": 1_000}
 """Passages from which on vectors get an index; below, every one is compared, which is exact."""
@@ -32,7 +28,7 @@ _PATIENCE, _PAUSE = 10.0, 0.02
 """Seconds that a reader waits for a replica to have a generation, and between two looks."""
 
 
-class PostgresStore:
+class PostgresStore(Direct):
     """One named collection of a server."""
 
     def __init__(self, address: str) -> None:
@@ -66,11 +62,12 @@ class PostgresStore:
             home = f"retr_{number}"
             for made in Tables(home).made(type):
                 connection.execute(made)
-            encoder = None if facts.encoder is None else json_text(dict(facts.encoder))
+            encoders = [None if one is None else json_text(dict(one)) for one in (facts.encoder, facts.late)]
             connection.execute(
                 """INSERT INTO retr.collections (name, home, generation, documents, passages, length, next_number,
-                created, encoder, settings) VALUES (%s, %s, %s, 0, 0, 0, 0, %s, %s::jsonb, %s::jsonb)""",
-                [self._name, home, facts.generation, facts.created, encoder, json_text(dict(facts.settings))],
+                created, encoder, late, settings)
+                VALUES (%s, %s, %s, 0, 0, 0, 0, %s, %s::jsonb, %s::jsonb, %s::jsonb)""",
+                [self._name, home, facts.generation, facts.created, *encoders, json_text(dict(facts.settings))],
             )
 
     def _check_server(self, connection: Connection) -> None:
@@ -106,65 +103,21 @@ class PostgresStore:
             raise NotFound(f"There is no collection at {self.address}. Make it with: retr index SOURCE --store ADDRESS")
         return entry
 
-    @property
-    def facts(self) -> StoreFacts:
-        """What it holds now."""
-        with self.snapshot() as snapshot:
-            return snapshot.facts
-
-    def numbers_of(self, ids: Iterable[str]) -> dict[str, int]:
-        """The numbers of the documents that have one of these ids."""
-        with self.snapshot() as snapshot:
-            return snapshot.numbers_of(ids)
-
-    def ids_of(self, numbers: Iterable[int]) -> dict[int, str]:
-        """The ids of documents, by number."""
-        with self.snapshot() as snapshot:
-            return snapshot.ids_of(numbers)
-
-    def ids(self, where: Filter | None = None) -> Iterator[tuple[int, str]]:
-        """(number, id) of the documents for which the filter holds, by number."""
-        with self.snapshot() as snapshot:
-            return iter(list(snapshot.ids(where)))
-
-    def count(self, where: Filter | None = None) -> int:
-        """For how many documents the filter holds."""
-        with self.snapshot() as snapshot:
-            return snapshot.count(where)
-
-    def get(self, numbers: Iterable[int]) -> dict[int, StoredDocument]:
-        """Documents by number, without their vectors."""
-        with self.snapshot() as snapshot:
-            return snapshot.get(numbers)
-
-    def hashes(self, numbers: Iterable[int]) -> dict[int, tuple[bytes, bytes]]:
-        """(text hash, record hash) of documents, by number."""
-        with self.snapshot() as snapshot:
-            return snapshot.hashes(numbers)
-
-    def vectors(self, rows: NDArray[np.int64]) -> Floats:
-        """The vectors of rows, float32 [rows, dim], in the order given."""
-        with self.snapshot() as snapshot:
-            return snapshot.vectors(rows)
-
-    def search(self, query: StoreQuery, k: int, where: Filter | None = None) -> Found:
-        """The k best passages of documents for which the filter holds; fewer only where fewer match."""
-        with self.snapshot() as snapshot:
-            return snapshot.search(query, k, where)
-
-    def explain(self, query: WordsQuery, row: int) -> list[dict[str, Any]]:
-        """What each term gave to the row's score."""
-        with self.snapshot() as snapshot:
-            return snapshot.explain(query, row)
-
-    def plan(self, query: StoreQuery, where: Filter | None = None) -> str:
-        """How `search` goes about it."""
-        with self.snapshot() as snapshot:
-            return snapshot.plan(query, where)
-
     def check_document(self, document: Document) -> None:
         """BadInput for a document that PostgreSQL cannot hold."""
         check_storable(document)
+
+    def keep_codec(self, key: str, data: bytes) -> None:
+        """Keep a codec, before the first tokens that are coded by it. One that is there already is left alone."""
+        with self._connections.writing() as connection:
+            Changes(connection, self._entry(connection, lock=True), self._name).keep_codec(key, data)
+
+    def recode(self, tokens: Mapping[int, CodedTokens]) -> int:
+        """Put other tokens in the place of those of rows; rows that are gone are left out. Gives the generation."""
+        with self._connections.writing() as connection:
+            changes = Changes(connection, self._entry(connection, lock=True), self._name)
+            changes.recode(tokens)
+            return changes.finish()
 
     def upsert(self, documents: Sequence[StoredDocument], removed: Iterable[int] = ()) -> int:
         """Write documents in the place of those that have their ids, and remove some by number, all or nothing."""

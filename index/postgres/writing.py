@@ -1,7 +1,7 @@
 """One transaction that changes a collection: rows out, rows in by binary COPY, and the counts of the catalogue."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from psycopg import sql
@@ -10,18 +10,20 @@ from retr.index.postgres.binary import END, START, int4, int8, ints, jsonb, row,
 from retr.index.postgres.connecting import Connection
 from retr.index.postgres.reading import Entry
 from retr.index.postgres.schema import Tables
+from retr.index.postgres.tokens import TokenChanges
 from retr.index.stores.words import counted
 from retr.retrieval.errors import BadInput
 from retr.retrieval.records import Document
-from retr.retrieval.store import MAX_PASSAGES, StoredDocument
+from retr.retrieval.store import MAX_PASSAGES, CodedTokens, StoredDocument
 from retr.retrieval.store_words import kept_length
 
 _BLOCK = 1 << 20
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _COLUMNS = {
     "documents": "number, id, title, text, metadata, source, spans, text_hash, record_hash",
-    "passages": "document, ordinal, vector",
+    "passages": "document, ordinal, vector, codec, tokens",
     "postings": "term, document, ordinal, count, length",
+    "lists": "list, document, ordinal",
 }
 
 
@@ -33,6 +35,7 @@ class Changes:
         facts = entry.facts
         self._documents, self._passages, self._length = facts.documents, facts.passages, facts.length
         self._next = entry.next_number
+        self._tokens = TokenChanges(connection, self._tables, wanted=facts.late is not None)
 
     def remove(self, numbers: Iterable[int], ids: Sequence[str]) -> int:
         """Take documents out by number and by id; says how many there were."""
@@ -42,7 +45,7 @@ class Changes:
         )
         if gone:
             chosen = [[number for number, _ in gone]]
-            self._run("DELETE FROM {passages} WHERE document = ANY(%s) RETURNING document", chosen)
+            self._tokens.removed(*chosen)
             lengths = self._run(
                 """WITH gone AS (DELETE FROM {postings} WHERE document = ANY(%s) RETURNING count)
                 SELECT COALESCE(sum(count), 0)::bigint FROM gone""",
@@ -60,7 +63,8 @@ class Changes:
         for stored in documents:
             number, self._next = self._next, self._next + 1
             rows["documents"].append(_document(number, stored))
-            rows["passages"] += self._vectors(number, stored)
+            rows["passages"] += self._passages_of(number, stored)
+            rows["lists"] += self._tokens.lists(number, stored.tokens)
             for ordinal, counts in enumerate(counted(stored, language)):
                 length = sum(counts.values())
                 kept, place = int4(kept_length(length)), (int8(number), int4(ordinal))
@@ -69,17 +73,29 @@ class Changes:
             self._documents += 1
             self._passages += len(stored.spans)
         for name, columns in _COLUMNS.items():
-            self._copy(name, columns, rows[name])
+            if rows[name]:
+                self._copy(name, columns, rows[name])
 
-    def _vectors(self, number: int, stored: StoredDocument) -> list[bytes]:
+    def keep_codec(self, key: str, data: bytes) -> None:
+        """Keep a codec of tokens, unless it is there."""
+        self._tokens.keep_codec(key, data)
+
+    def recode(self, tokens: Mapping[int, CodedTokens]) -> None:
+        """Put tokens in the place of those of rows that are still there."""
+        self._copy("lists", _COLUMNS["lists"], self._tokens.recode(tokens))
+
+    def _passages_of(self, number: int, stored: StoredDocument) -> list[bytes]:
+        pairs = zip(self._vectors(stored), self._tokens.fields(stored), strict=True)
+        return [row([int8(number), int4(at), one, *more]) for at, (one, more) in enumerate(pairs)]
+
+    def _vectors(self, stored: StoredDocument) -> list[bytes | None]:
         values, dim = stored.vectors, self._entry.dim
         if dim is None:
-            return [row([int8(number), int4(at), None]) for at in range(len(stored.spans))]
+            return [None] * len(stored.spans)
         if values is None or values.shape != (len(stored.spans), dim):
             shape, wanted = None if values is None else list(values.shape), [len(stored.spans), dim]
             raise BadInput(f"The document {stored.document.id!r} has vectors of shape {shape}; {wanted} is needed.")
-        kept = [vector(one, self._entry.type) for one in values]
-        return [row([int8(number), int4(at), one]) for at, one in enumerate(kept)]
+        return [vector(one, self._entry.type) for one in values]
 
     def _copy(self, name: str, columns: str, rows: list[bytes]) -> None:
         query = self._tables.of(f"COPY {{{name}}} ({columns}) FROM STDIN (FORMAT BINARY)")
@@ -92,6 +108,7 @@ class Changes:
 
     def finish(self) -> int:
         """Note the counts under a new generation; gives it."""
+        self._tokens.finish()
         generation = self._entry.facts.generation + 1
         self._connection.execute(
             """UPDATE retr.collections SET generation = %s, documents = %s, passages = %s, length = %s, next_number = %s

@@ -12,34 +12,34 @@ from retr.index.dense.gpu import Device
 from retr.index.dense.settings import DenseSettings
 from retr.index.disk.checking import Findings, check_golden
 from retr.index.disk.fsio import Disk
-from retr.index.disk.manifest import Manifest
+from retr.index.disk.manifest import EncoderFacts, Manifest
 from retr.index.disk.pins import Pin
 from retr.index.late.settings import LateSettings
 from retr.index.loading import Encoders, LoadEncoder
 from retr.index.opened import Opened
 from retr.index.settings import CollectionSettings, WriteSettings, check_wait
 from retr.index.stores import connect
+from retr.index.stores.coding import kept_tokens
 from retr.index.stores.opened import StoreOpened, manifest_of
+from retr.index.stores.tokens import StoreTokens
 from retr.index.stores.writing import StoreWriter
 from retr.index.writing.compaction import CompactReport
-from retr.index.writing.creation import Named, encoder_facts, given, make_chunker
+from retr.index.writing.creation import Named, given, made_with
 from retr.index.writing.merging import Report, in_silence
 from retr.index.writing.writer import Writer
-from retr.retrieval.errors import BadInput
+from retr.retrieval.errors import BadInput, Damaged
 from retr.retrieval.filters import Filter, parse
 from retr.retrieval.protocols import Encoder
 from retr.retrieval.store import StoreFacts, VectorStore
-
-_NO_TOKENS = "A store holds no vectors of tokens. Keep a late-interaction index in a folder."
 
 
 class StoreCollection(Collection):
     """Reads what is newest at each call, and never less than it has written. Any number of processes may write."""
 
-    def __init__(self, store: VectorStore, load: LoadEncoder) -> None:
+    def __init__(self, store: VectorStore, load: LoadEncoder, late: LoadEncoder | None = None) -> None:
         self._store = store
         self._manifest = manifest_of(store.facts)
-        self._encoders = Encoders(store.address, load)
+        self._encoders = Encoders(store.address, load, late)
 
     @classmethod
     def create(
@@ -52,21 +52,14 @@ class StoreCollection(Collection):
         settings: CollectionSettings | None = None,
         disk: Disk | None = None,
     ) -> Self:
-        """A new, empty collection at an address. As `Collection.create`, without vectors of tokens."""
+        """A new, empty collection at an address. As `Collection.create`."""
         chosen = settings or CollectionSettings()
-        if late is not None or (encoder is not None and encoder.similarity == "maxsim"):
-            raise BadInput(_NO_TOKENS)
-        if chosen.late != LateSettings():
-            raise BadInput("bits are of token vectors, which a store does not hold. Leave them out.")
-        make_chunker(chosen.chunk, encoder)
-        facts = None if encoder is None else encoder_facts(encoder, spec, chosen.dense)
+        made = made_with(encoder, spec, late, chosen)
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        facts, of_tokens = (None if one is None else asdict(one) for one in (made.passages, made.tokens))
         store = connect(str(path))
-        store.create(
-            StoreFacts(1, created=now, encoder=None if facts is None else asdict(facts), settings=asdict(chosen))
-        )
-        made = [] if encoder is None else [encoder]
-        return cls(store, lambda _: made[0])
+        store.create(StoreFacts(1, created=now, encoder=facts, late=of_tokens, settings=asdict(chosen)))
+        return cls(store, lambda _: made.encoders[0], lambda _: made.encoders[-1])
 
     @classmethod
     def open(
@@ -81,7 +74,7 @@ class StoreCollection(Collection):
         """The collection at an address; `load` makes the encoder when it is first needed."""
         if device is not None and device.gpus:
             raise BadInput("Vectors in a store are searched by the store, not on a GPU here. Leave the device out.")
-        return cls(connect(str(path)), load)
+        return cls(connect(str(path)), load, late)
 
     def __len__(self) -> int:
         self.refresh()
@@ -139,26 +132,48 @@ class StoreCollection(Collection):
         """What it holds and what it was made with, as JSON values."""
         facts = self._store.facts
         manifest = self._manifest = manifest_of(facts)
-        encoder = manifest.encoder
+        encoder, late = manifest.encoder, manifest.late
         return {
             "index": self._store.address,
             "documents": manifest.live_documents,
             "passages": manifest.live_passages,
             "generation": manifest.generation,
             "created": manifest.created,
-            "settings": {name: value for name, value in manifest.settings.items() if name != "late"},
+            "settings": {name: value for name, value in manifest.settings.items() if name != "late" or late},
             "dense": [] if encoder is None else [_kept(manifest, facts.index)],
             "encoder": None if encoder is None else {**encoder.describe, **_told(asdict(encoder))},
+            **({} if late is None else self._of_tokens(late)),
+        }
+
+    def _of_tokens(self, late: EncoderFacts) -> dict[str, Any]:
+        """What there is to say of token vectors."""
+        held = kept_tokens(self._store)
+        tokens, size = sum(int(one["tokens"]) for one in held), sum(use.bytes for use in self._store.codecs().values())
+        told = {**late.describe, **_told(asdict(late))}
+        return {
+            "late": held,
+            "tokens": tokens,
+            "bytes_a_token": round(size / tokens, 1) if tokens else None,
+            "late_encoder": told,
         }
 
     def check(self, load: LoadEncoder | None = None) -> Findings:
         """What can be proved without changing anything; with `load`, the golden text is encoded again too."""
         checked, problems = self._store.check()
         found = Findings(checked, problems)
+        if self._manifest.late is not None:
+            self._check_tokens(found)
         for facts in self._manifest.encoders if load is not None else ():
             if load is not None and given(facts) is None:
                 check_golden(facts, found, load)
         return found
+
+    def _check_tokens(self, found: Findings) -> None:
+        try:
+            with self._store.snapshot() as snapshot:
+                found.checked.append(f"{StoreTokens(snapshot).check()} token vectors, read by their codecs")
+        except Damaged as error:
+            found.problems.append(str(error))
 
     def publish(self, name: str) -> int:
         """Give this collection the name of another and its place, in one step for all readers."""

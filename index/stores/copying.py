@@ -1,16 +1,19 @@
 """A collection moved between folders and databases, with its vectors as they are kept, and compared afterwards."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retr.index.stores import connect, is_store
+from retr.index.stores.coding import codec_of, with_lists
 from retr.index.stores.folder import FolderStore
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import Damaged
-from retr.retrieval.store import StoredDocument, StoreFacts, StoreSnapshot, VectorStore, row_of
+from retr.retrieval.store import CodedTokens, StoredDocument, StoreFacts, StoreSnapshot, VectorStore, row_of
 
 _AT_ONCE = 1_000
 _TOLERANCE = 1e-6
@@ -25,12 +28,15 @@ def kept_in(where: str | Path) -> VectorStore:
 def copy(source: VectorStore, target: VectorStore, told: Told | None = None) -> StoreFacts:
     """Copy one generation into a new collection, nothing encoded again; gives what the target holds then.
 
-    Every document, passage and vector is read back and compared. Damaged where the target has not what was read.
+    Every document, passage, vector and token is read back and compared. Damaged where the target has not what was read.
     `told` hears how many documents were written at each step.
     """
     with source.snapshot() as held:
         facts = held.facts
-        target.create(StoreFacts(1, created=facts.created, encoder=facts.encoder, settings=facts.settings))
+        kept = {name: getattr(facts, name) for name in ("created", "encoder", "late", "settings")}
+        target.create(StoreFacts(1, **kept))
+        for key in held.codecs() if facts.late is not None else ():
+            target.keep_codec(key, held.codec(key))
         target.bulk_load(_counted(rows(held), told))
         with target.snapshot() as made:
             compare(held, made, source.address, target.address)
@@ -38,17 +44,19 @@ def copy(source: VectorStore, target: VectorStore, told: Told | None = None) -> 
 
 
 def rows(snapshot: StoreSnapshot) -> Iterator[StoredDocument]:
-    """All documents with their vectors, by number."""
+    """All documents with their vectors and tokens, by number."""
     numbers = iter([number for number, _ in snapshot.ids()])
     while part := list(islice(numbers, _AT_ONCE)):
         found = snapshot.get(part)
-        vectors = _vectors(snapshot, part, found)
-        at = 0
+        places = [row_of(number, at) for number in part for at in range(len(found[number].spans))]
+        chosen, facts, at = np.array(places, np.int64), snapshot.facts, 0
+        vectors = None if facts.encoder is None else snapshot.vectors(chosen)
+        tokens = None if facts.late is None else _listed(snapshot, chosen)
         for number in part:
-            one = found[number]
-            own = None if vectors is None else vectors[at : at + len(one.spans)]
-            at += len(one.spans)
-            yield StoredDocument(one.document, one.spans, one.text_hash, one.record_hash, own)
+            here = slice(at, at + len(found[number].spans))
+            at = here.stop
+            own = None if vectors is None else vectors[here], None if tokens is None else tokens[here]
+            yield replace(found[number], vectors=own[0], tokens=own[1])
 
 
 def compare(source: StoreSnapshot, target: StoreSnapshot, from_: str, into: str) -> None:
@@ -57,15 +65,12 @@ def compare(source: StoreSnapshot, target: StoreSnapshot, from_: str, into: str)
         raise Damaged(f"{into} holds {target.facts.documents} documents, {from_} {source.facts.documents}. Copy again.")
     for old, new in zip(rows(source), rows(target), strict=True):
         same = (old.document, list(old.spans)) == (new.document, list(new.spans)) and old.record_hash == new.record_hash
-        if not same or not _same_vectors(old.vectors, new.vectors):
+        if not same or not _same_vectors(old.vectors, new.vectors) or old.tokens != new.tokens:
             raise Damaged(f"The document {old.document.id!r} is not the same in {into} as in {from_}. Copy again.")
 
 
-def _vectors(snapshot: StoreSnapshot, numbers: list[int], found: dict[int, StoredDocument]) -> Floats | None:
-    if snapshot.facts.encoder is None:
-        return None
-    places = [row_of(number, at) for number in numbers for at in range(len(found[number].spans))]
-    return snapshot.vectors(np.array(places, np.int64))
+def _listed(snapshot: StoreSnapshot, rows: NDArray[np.int64]) -> list[CodedTokens]:
+    return [with_lists(codec_of(snapshot, one.codec), one) for one in snapshot.tokens(rows)]
 
 
 def _same_vectors(old: Floats | None, new: Floats | None) -> bool:

@@ -1,11 +1,12 @@
 """An index folder as a `VectorStore`: for what moves collections, and what must hold of both. Searches go by
 `Collection`, which is quicker: it asks the folder's own indexes without this."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from retr.index.disk.segments import Entry
 from retr.index.ranking import Leg
 from retr.index.settings import SearchSettings
 from retr.index.snapshot import Snapshot, open_snapshot
+from retr.index.stores.coding import from_bytes, part_of
+from retr.index.stores.folder_tokens import FolderTokens
 from retr.index.stores.opened import encoder_of
 from retr.index.writing.batch import Batch, check_document
 from retr.index.writing.commits import Commits
@@ -27,15 +30,22 @@ from retr.retrieval.errors import BadInput
 from retr.retrieval.filters import Filter
 from retr.retrieval.records import Document
 from retr.retrieval.store import (
+    CodecUse,
+    CodedTokens,
     DenseQuery,
     Found,
     StoredDocument,
     StoreFacts,
     StoreQuery,
+    TokensQuery,
     WordsQuery,
     place_of,
     row_of,
 )
+
+if TYPE_CHECKING:
+    from retr.index.late.codec import Codec
+    from retr.index.late.part import LatePart
 
 
 class FolderSnapshot:
@@ -46,10 +56,8 @@ class FolderSnapshot:
 
     @property
     def facts(self) -> StoreFacts:
-        """What it holds. Terms are not counted here. BadInput where it has vectors of tokens."""
+        """What it holds. Terms are not counted here."""
         manifest = self._snapshot.manifest
-        if manifest.late is not None:
-            raise BadInput(f"{str(self._snapshot.folder)!r} has vectors of tokens, which a store does not hold.")
         return StoreFacts(
             generation=manifest.generation,
             documents=manifest.live_documents,
@@ -57,6 +65,7 @@ class FolderSnapshot:
             created=manifest.created,
             encoder=None if manifest.encoder is None else asdict(manifest.encoder),
             settings=manifest.settings,
+            late=None if manifest.late is None else asdict(manifest.late),
         )
 
     def numbers_of(self, ids: Iterable[str]) -> dict[str, int]:
@@ -98,8 +107,31 @@ class FolderSnapshot:
             raise BadInput(self._snapshot.manifest.without_vectors)
         return self._snapshot.dense.vectors(np.array([self._own(row) for row in rows.tolist()], np.int64))
 
+    def codecs(self) -> dict[str, CodecUse]:
+        """The codecs of tokens by key, in the order they came."""
+        return FolderTokens(self._snapshot).codecs()
+
+    def codec(self, key: str) -> bytes:
+        """What was kept as this codec. Damaged where there is none of the key."""
+        return FolderTokens(self._snapshot).codec(key)
+
+    def tokens(self, rows: NDArray[np.int64]) -> list[CodedTokens]:
+        """The tokens of rows, in the order given."""
+        return FolderTokens(self._snapshot).of([self._own(row) for row in rows.tolist()])
+
+    def rows(self, most: int, where: Filter | None = None, codec: str | None = None) -> NDArray[np.int64]:
+        """The first rows of documents for which the filter holds, rising; with `codec`, those coded so: int64."""
+        numbers = [number for number, _ in self.ids(where)]
+        found = [row_of(number, at) for number in numbers for at in range(len(self._snapshot.rows_of(number)))]
+        chosen = np.array(found, np.int64)
+        if codec is not None:
+            chosen = chosen[np.array([one.codec == codec for one in self.tokens(chosen)], np.bool_)]
+        return chosen[:most]
+
     def search(self, query: StoreQuery, k: int, where: Filter | None = None) -> Found:
         """The k best passages of documents for which the filter holds; fewer only where fewer match."""
+        if isinstance(query, TokensQuery):
+            return self._reached(query, k, where)
         exact = isinstance(query, DenseQuery) and query.exact
         mode = "dense" if isinstance(query, DenseQuery) else "lexical"
         settings = SearchSettings(mode=mode, where=where, group="passage", exact=exact)  # type: ignore[arg-type]
@@ -107,6 +139,12 @@ class FolderSnapshot:
         if isinstance(query, DenseQuery):
             return self._found(ranker.vector_legs(Vectors(query.vector[None, :]), k)[0])
         return self._found(ranker.lexical_leg(query.text, k))
+
+    def _reached(self, query: TokensQuery, k: int, where: Filter | None) -> Found:
+        rows, scores = FolderTokens(self._snapshot).reached(query)
+        allowed = self._snapshot.documents_where(where)[self._snapshot.document_of[rows]]
+        rows, scores = rows[allowed][:k], scores[allowed][:k]
+        return self._found(Leg("late", rows, scores, rows))
 
     def explain(self, query: WordsQuery, row: int) -> list[dict[str, Any]]:
         """What each term gave to the row's score."""
@@ -134,6 +172,7 @@ class FolderStore(FolderSnapshot):
 
     def __init__(self, folder: Path, disk: Disk | None = None) -> None:
         self._folder, self._disk = folder, disk or Disk()
+        self._codecs: dict[str, Codec] = {}
 
     @property
     def _snapshot(self) -> Snapshot:  # type: ignore[override]  # newest at each call
@@ -152,10 +191,12 @@ class FolderStore(FolderSnapshot):
         """Make the collection, empty. BadInput where there is one."""
         check_new_folder(self._folder)
         make_durable_folder(self._disk, self._folder)
-        encoder = None if facts.encoder is None else encoder_of(facts.encoder)
+        encoder, late = (None if one is None else encoder_of(one) for one in (facts.encoder, facts.late))
         with WriterLock(self._folder):
             check_new_folder(self._folder)
-            write_current(self._disk, self._folder, Manifest(1, encoder, dict(facts.settings), facts.created))
+            write_current(
+                self._disk, self._folder, Manifest(1, encoder, dict(facts.settings), facts.created, late=late)
+            )
 
     @contextmanager
     def snapshot(self, at_least: int = 0) -> Iterator[FolderSnapshot]:
@@ -166,8 +207,19 @@ class FolderStore(FolderSnapshot):
         """BadInput for a document that cannot be stored and found again."""
         check_document(document, needs_text=False)
 
+    def keep_codec(self, key: str, data: bytes) -> None:
+        """Know a codec, so that tokens coded by it can be written; each segment has its own on disk."""
+        self._codecs[key] = from_bytes(data)
+
+    def recode(self, tokens: Mapping[int, CodedTokens]) -> int:
+        """Not for a folder, where merging does so."""
+        raise BadInput(f"{str(self._folder)!r} is a folder: merging codes its tokens anew. Use retr compact --bits.")
+
     def upsert(self, documents: Sequence[StoredDocument], removed: Iterable[int] = ()) -> int:
-        """Write documents in the place of those that have their ids, and remove some by number, all or nothing."""
+        """Write documents in the place of those that have their ids, and remove some by number, all or nothing.
+
+        BadInput where the tokens of several codecs come together: a segment has one.
+        """
         with WriterLock(self._folder):
             return self._write(documents, removed)
 
@@ -177,9 +229,20 @@ class FolderStore(FolderSnapshot):
         for stored in documents:
             entry = Entry(stored.document, stored.spans, stored.text_hash, stored.record_hash)
             batch.put(entry, Stored(stored.vectors))
+        batch.coded = self._part(documents) if snapshot.manifest.late is not None and documents else None
         replaced = snapshot.numbers_of(stored.document.id for stored in documents).values()
         commits = Commits(snapshot, self._disk, merging=False)
         return commits.commit(batch, {*removed, *replaced})
+
+    def _part(self, documents: Sequence[StoredDocument]) -> "LatePart":
+        each = [one for stored in documents for one in stored.tokens or ()]
+        keys = {one.codec for one in each}
+        if len(keys) != 1 or len(each) != sum(len(stored.spans) for stored in documents):
+            raise BadInput(f"A segment needs every passage's tokens, by one codec; {len(each)} came, by {len(keys)}.")
+        key = keys.pop()
+        if key not in self._codecs:
+            self._codecs[key] = from_bytes(FolderTokens(open_snapshot(self._folder)).codec(key))
+        return part_of(self._codecs[key], each)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents by id; says how many there were."""
@@ -189,11 +252,14 @@ class FolderStore(FolderSnapshot):
         return len(numbers)
 
     def bulk_load(self, documents: Iterable[StoredDocument]) -> int:
-        """Fill a collection that is empty, as one segment; gives the generation."""
+        """Fill a collection that is empty, as one segment, or one for each run of tokens of a codec."""
         with WriterLock(self._folder):
+            generation = open_snapshot(self._folder).manifest.generation
             if open_snapshot(self._folder).manifest.live_documents:
                 raise BadInput(f"{str(self._folder)!r} holds documents already. Name a new folder.")
-            return self._write(list(documents), ())
+            for _, run in groupby(documents, key=lambda stored: stored.tokens[0].codec if stored.tokens else ""):
+                generation = self._write(list(run), ())
+            return generation
 
     def publish(self, name: str) -> int:
         """Not for a folder: whoever opens a path opens that folder."""

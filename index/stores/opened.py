@@ -10,6 +10,7 @@ from retr.index.disk.manifest import EncoderFacts, Manifest
 from retr.index.opened import Place
 from retr.index.settings import SearchSettings
 from retr.index.stores.ranking import StoreRanker
+from retr.index.stores.tokens import StoreTokens
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.records import Document
 from retr.retrieval.store import StoreFacts, StoreSnapshot, place_of, row_of
@@ -29,12 +30,11 @@ class _Vectors:
 class StoreOpened:
     """Reads of a snapshot, or of a store as it is at each call."""
 
-    late = None
-
     def __init__(self, snapshot: StoreSnapshot) -> None:
         self._snapshot = snapshot
         self.manifest = manifest_of(snapshot.facts)
         self.dense = None if self.manifest.encoder is None else _Vectors(snapshot)
+        self.late = None if self.manifest.late is None else StoreTokens(snapshot)
 
     def ranker(self, settings: SearchSettings) -> StoreRanker:
         """What searches it."""
@@ -82,6 +82,7 @@ def manifest_of(facts: StoreFacts) -> Manifest:
         created=facts.created,
         live_documents=facts.documents,
         live_passages=facts.passages,
+        late=None if facts.late is None else encoder_of(facts.late),
     )
 
 

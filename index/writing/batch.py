@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from retr.retrieval.embeddings import Floats, TokenVectors, Vectors, check_finit
 from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.pictures import has_picture
 from retr.retrieval.records import Document, check_id
+
+if TYPE_CHECKING:
+    from retr.index.late.part import LatePart
 
 _ROUNDING = 1e-6
 """Vectors this close to length 1 are stored as they are."""
@@ -37,6 +40,8 @@ class Batch:
         self.characters = 0
         self.unencoded = 0
         self.token_bytes = 0
+        self.coded: LatePart | None = None
+        """The tokens of all passages, in order, where they are coded already."""
 
     def __len__(self) -> int:
         return len(self._waiting)

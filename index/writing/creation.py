@@ -8,6 +8,8 @@ import numpy as np
 
 from retr.index.dense.settings import DenseSettings
 from retr.index.disk.manifest import EncoderFacts
+from retr.index.late.settings import LateSettings
+from retr.index.settings import CollectionSettings
 from retr.index.writing.stored import stored_tokens
 from retr.retrieval.chunking import Chunker, ChunkSettings
 from retr.retrieval.embeddings import Embeddings, Floats, TokenVectors, Vectors
@@ -24,6 +26,34 @@ class Named:
 
     encoder: Encoder
     spec: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MadeWith:
+    """The encoders of a new collection, that of passages before that of tokens, and what is noted of each."""
+
+    encoders: Sequence[Encoder]
+    passages: EncoderFacts | None
+    tokens: EncoderFacts | None
+
+
+def made_with(encoder: Encoder | None, spec: str, late: Named | None, settings: CollectionSettings) -> MadeWith:
+    """What a collection with these encoders is made with. An encoder of tokens counts as `late`.
+
+    BadInput where they or the settings do not go together.
+    """
+    if encoder is not None and encoder.similarity == "maxsim":
+        if late is not None:
+            raise BadInput("Both encoders are late ones. Give one of them, or one of passages beside it.")
+        late, encoder = Named(encoder, spec), None
+    if late is not None and encoder is None and settings.dense != DenseSettings():
+        raise BadInput("kind, storage, dim and recall are of vectors of passages; this encoder gives those of tokens.")
+    if late is None and settings.late != LateSettings():
+        raise BadInput("bits are of token vectors, which a late encoder gives. Name one, or leave bits out.")
+    encoders = [one for one in (encoder, late.encoder if late else None) if one is not None]
+    make_chunker(settings.chunk, narrowest(encoders))
+    of_passages = None if encoder is None else encoder_facts(encoder, spec, settings.dense)
+    return MadeWith(encoders, of_passages, None if late is None else late_facts(late.encoder, late.spec))
 
 
 class GivenVectors:

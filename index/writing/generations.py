@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,13 +35,16 @@ from retr.index.disk.manifest import (
     write_current,
 )
 from retr.index.disk.pins import pinned_generations
-from retr.index.disk.segments import SegmentWriter, document_tables, known_codecs, passages_of
+from retr.index.disk.segments import SegmentWriter, WriteVectors, document_tables, known_codecs, passages_of
 from retr.index.lexical.postings import write_generation
 from retr.index.writing.batch import Batch
 from retr.index.writing.passages import encoded_texts
 from retr.retrieval.embeddings import Floats, TokenVectors
 from retr.retrieval.errors import RetrError
 from retr.retrieval.version import VERSION
+
+if TYPE_CHECKING:
+    from retr.index.late.part import LatePart
 
 KEPT_GENERATIONS = 2
 
@@ -108,20 +111,34 @@ def clear_leftover(disk: Disk, path: Path) -> None:
 
 def _write_segment(disk: Disk, folder: Path, manifest: Manifest, batch: Batch, *, name: str) -> Segment:
     writer = SegmentWriter(disk, folder, name)
-    entries, vectors, tokens = batch.entries, batch.vectors(), batch.tokens()
+    entries, vectors = batch.entries, batch.vectors()
     for table in document_tables(entries):
         writer.documents(table)
     return writer.finish(
         passages_of(entries),
         np.arange(manifest.next_key, manifest.next_key + batch.passages, dtype=np.int64),
         dense=None if vectors is None else partial(_write_dense, manifest, vectors),
-        late=partial(_write_late, manifest, tokens, folder) if tokens else None,
+        late=_late_writer(manifest, batch, folder),
     )
 
 
 def _write_dense(manifest: Manifest, vectors: Floats, disk: Disk, path: Path) -> tuple[list[str], dict[str, Any]]:
     assert manifest.dim is not None
     return write_part(disk, path, [vectors], manifest.dim, manifest.dense)
+
+
+def _late_writer(manifest: Manifest, batch: Batch, folder: Path) -> WriteVectors | None:
+    """What writes the batch's tokens; None where it has none."""
+    if (part := batch.coded) is not None:
+        return partial(_keep_late, part)
+    tokens = batch.tokens()
+    return partial(_write_late, manifest, tokens, folder) if tokens else None
+
+
+def _keep_late(part: "LatePart", disk: Disk, path: Path) -> tuple[list[str], dict[str, Any]]:
+    from retr.index.late.segment import keep_segment
+
+    return keep_segment(disk, path, part)
 
 
 def _write_late(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from retr.index.collection import Collection
+from retr.index.late.settings import LateSettings
 from retr.index.settings import CollectionSettings
 from retr.retrieval.protocols import Encoder
 
@@ -68,12 +69,15 @@ def home(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def make(home: str, request: pytest.FixtureRequest, tmp_path: Path) -> MakeCollection:
-    """`make(encoder, **settings)` to the new, empty collection of a test."""
+    """`make(encoder, late, bits, **settings)` to the new, empty collection of a test."""
     from retr.opening import create
 
-    def made(encoder: Encoder | None, **settings: Any) -> Collection:
+    def made(
+        encoder: Encoder | None, late: Encoder | None = None, bits: LateSettings | None = None, **settings: Any
+    ) -> Collection:
         where = tmp_path / "kept" if home == "folder" else request.getfixturevalue("address")
-        return create(where, encoder=encoder, settings=CollectionSettings(**settings))
+        chosen = CollectionSettings(late=bits or LateSettings(), **settings)
+        return create(where, encoder=encoder, late=late, settings=chosen)
 
     return made
 

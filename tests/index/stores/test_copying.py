@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from retr.index.late import segment
+from retr.index.late.settings import LateSettings
 from retr.index.settings import CollectionSettings, SearchSettings
 from retr.index.stores.copying import copy, kept_in
 from retr.opening import create, open
@@ -86,12 +88,45 @@ def test_an_existing_collection_is_not_copied_over(folder: Path, address: str, t
         copy(kept_in(address), kept_in(folder))
 
 
-def test_vectors_of_tokens_stay_in_a_folder(tmp_path: Path, address: str, token_encoder: Any) -> None:
-    create(tmp_path / "late", encoder=token_encoder).add(texts(3))
-    with pytest.raises(BadInput, match="tokens"):
-        copy(kept_in(tmp_path / "late"), kept_in(address))
-    with pytest.raises(BadInput, match="tokens"):
-        create(address, encoder=token_encoder)
+@pytest.mark.parametrize("few", [10_000, 0])
+def test_tokens_go_there_and_back_as_they_are_kept(
+    tmp_path: Path, address: str, token_encoder: Any, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(segment, "SCANNED", few)
+    settings = CollectionSettings(chunk=ChunkSettings(max_tokens=20, overlap=4), late=LateSettings(centroids=16))
+    ours = create(tmp_path / "index", encoder=token_encoder, settings=settings)
+    ours.add(texts(30))
+    ours.add(texts(45))  # a second segment
+    ours.delete(["d3", "d44"])
+    copy(kept_in(tmp_path / "index"), kept_in(address))
+    copy(kept_in(address), kept_in(tmp_path / "back"))
+    three = [open(where, encoder=token_encoder) for where in (tmp_path / "index", address, tmp_path / "back")]
+    question, settings_of_search = "the grey stone falls in water", SearchSettings(mode="late", group="passage")
+    answers = [
+        [(hit.id, hit.source, hit.score) for hit in one.search(question, 30, settings=settings_of_search)]
+        for one in three
+    ]
+    assert answers[0] == answers[1] == answers[2]
+    told = [one.describe() for one in three]
+    assert [one["tokens"] for one in told[1:]] == [told[1]["tokens"]] * 2
+    assert {one["bits"] for one in told[1]["late"]} == {8 if few else 4}
+    assert [one.check().problems for one in three] == [[], [], []]  # type: ignore[attr-defined]
+
+
+def test_tokens_that_are_not_the_same_are_damaged(
+    tmp_path: Path, address: str, token_encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from retr.index.postgres import tokens
+
+    create(tmp_path / "index", encoder=token_encoder).add(texts(3))
+    monkeypatch.setattr(tokens.TokenChanges, "fields", changed(tokens.TokenChanges.fields))
+    with pytest.raises(Damaged, match="is not the same"):
+        copy(kept_in(tmp_path / "index"), kept_in(address))
+
+
+def changed(fields: Any) -> Any:
+    """The same columns, but for the last bit of each passage's tokens."""
+    return lambda self, stored: [[codec, data[:-1] + bytes([data[-1] ^ 1])] for codec, data in fields(self, stored)]
 
 
 @pytest.mark.data
