@@ -89,7 +89,7 @@ def search(
         # numpy's OpenBLAS would start a thread a core, and they spin: a quarter of one question's CPU time for nothing.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from retr.index.settings import SearchSettings
-    from retr.opening import load_scorer, open
+    from retr.opening import load_reranker, open
 
     settings = SearchSettings(
         mode=mode,  # type: ignore[arg-type]  # checked by SearchSettings
@@ -106,7 +106,7 @@ def search(
     _check_call(query, queries, run)
     collection = open(home_of(index, store), encoder=encoder, late=late, device=device)
     _note_placement(collection, device, quiet=quiet)
-    scorer: RerankBy | None = "late" if rerank == "late" else load_scorer(rerank) if rerank else None
+    scorer: RerankBy | None = load_reranker(rerank) if rerank else None
     if queries is not None and run is not None:
         hits = _BATCH_K if k is None else k
         _batch(collection, _judged(queries, qrels), run, settings, scorer, k=hits, quiet=quiet, as_json=json)

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from retr.index.disk.manifest import EncoderFacts, Manifest
 from retr.index.hits import hits
 from retr.index.loading import NO_IMAGES, NO_TOKENS, Encoders
 from retr.index.opened import Opened
 from retr.index.ranking import Ranked
-from retr.index.rescoring import over_stored, over_tokens, reads_stored
+from retr.index.rescoring import over_stored, reads_stored
 from retr.index.settings import Mode, SearchSettings
+from retr.index.token_scoring import MAXSIM, over_scored, scoring_name
 from retr.retrieval.embeddings import Embeddings, TokenVectors, Vectors
 from retr.retrieval.errors import BadInput
 from retr.retrieval.pictures import Picture
@@ -18,8 +18,11 @@ from retr.retrieval.protocols import Scorer
 from retr.retrieval.records import Hit
 from retr.retrieval.rerank import rerank
 
-RerankBy = Scorer | Literal["late"]
-"""What puts hits in a new order: a scorer that reads texts, or the token vectors that the collection holds."""
+RerankBy = Scorer | str
+"""What puts hits in a new order: a scorer that reads texts, or `late`, the token vectors that the collection holds.
+
+`late` is MaxSim; `late:ot` and `late:xpool` are other scorings of these tokens.
+"""
 
 Question = str | Picture
 
@@ -40,11 +43,10 @@ class Answering:
         """
         texts = ["" if isinstance(query, Picture) else query for query in queries]
         ranker = self.snapshot.ranker(self.settings)
-        if self.rerank == "late" and self.snapshot.manifest.late is None:
+        if self._scoring and self.snapshot.manifest.late is None:
             raise BadInput(NO_TOKENS)
         vectors = self._encoded(ranker.vectors, queries)
-        again = "late" if self.rerank == "late" else ""
-        tokens = vectors if ranker.vectors == "late" else self._encoded(again, queries)
+        tokens = vectors if ranker.vectors == "late" else self._encoded("late" if self._scoring else "", queries)
         found = ranker.search(texts, vectors, k if self.rerank is None else max(k, self.settings.rerank_depth))
         if self.settings.explain and isinstance(tokens, TokenVectors):
             self._explain(queries, tokens, found)
@@ -54,6 +56,11 @@ class Answering:
             depth = self.settings.rerank_depth
             answers = [rerank(*one, depth=depth) for one in zip(texts, answers, scorers, strict=True)]
         return [each[:k] for each in answers]
+
+    @property
+    def _scoring(self) -> str:
+        """The scoring of stored tokens that is wanted; empty where texts are read instead, or none is."""
+        return scoring_name(self.rerank) if isinstance(self.rerank, str) else ""
 
     def _encoded(self, kind: str | None, queries: Sequence[Question]) -> Embeddings | None:
         manifest = self.snapshot.manifest
@@ -70,7 +77,7 @@ class Answering:
 
         encoder = self.encoders.late(self.snapshot.manifest)
         for query, values, ranked in zip(queries, tokens, found, strict=True):
-            for one in ranked[: self.settings.rerank_depth] if self.rerank == "late" else ():
+            for one in ranked[: self.settings.rerank_depth] if self._scoring == MAXSIM else ():
                 one.explain.setdefault("late", {})
             explain_tokens(self.snapshot, encoder, query, values, ranked)
 
@@ -81,9 +88,9 @@ class Answering:
         scorer, snapshot = self.rerank, self.snapshot
         if scorer is None or not snapshot.manifest.live_documents:
             return []
-        if scorer == "late":
+        if isinstance(scorer, str):
             assert isinstance(tokens, TokenVectors)
-            return over_tokens(snapshot, tokens, found)
+            return over_scored(snapshot, self.encoders.late(snapshot.manifest), self._scoring, tokens, found)
         if not reads_stored(scorer, snapshot):
             return [scorer] * len(texts)
         given = vectors if isinstance(vectors, Vectors) else self._encoded("dense", texts)

@@ -1,16 +1,34 @@
-"""A second look: hits put in the order of a scorer that reads query and text together."""
+"""A second look: hits put in the order of a scorer that reads query and text together, or their tokens' vectors."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from retr.retrieval.embeddings import Floats
+from retr.retrieval.embeddings import Floats, TokenVectors
 from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.protocols import Scorer
 from retr.retrieval.records import Hit
+
+
+@runtime_checkable
+class TokenScoring(Protocol):
+    """One way to make a score of token vectors, such as optimal transport."""
+
+    def score_tokens(self, query: Floats, documents: TokenVectors) -> Floats:
+        """One float32 a document, of the query's tokens [tokens, dim]; a score depends on nothing but its pair."""
+        ...
+
+
+@runtime_checkable
+class TokenScorings(Protocol):
+    """An encoder of tokens that knows scorings of its own, so that those an index holds can be scored by them."""
+
+    def scoring(self, name: str) -> TokenScoring:
+        """The scoring of that name; "" is the one that the model learned with."""
+        ...
 
 
 def rerank(query: str, hits: Sequence[Hit], scorer: Scorer, *, depth: int | None = None) -> list[Hit]:

@@ -30,11 +30,9 @@ def search_settings(asked: "Asked", **more: str) -> "list[SearchSettings]":
 
 def reranker(asked: "Asked") -> "RerankBy | None":
     """The second stage of a search: a scorer, or `late`, the token vectors that the index holds."""
-    from retr.opening import load_scorer
+    from retr.opening import load_reranker
 
-    if asked.rerank is None or asked.rerank == "late":
-        return "late" if asked.rerank else None
-    return load_scorer(asked.rerank)
+    return None if asked.rerank is None else load_reranker(asked.rerank)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from retr.encoders.exporting.texts import Texts
 from retr.encoders.late.encoder import LateEncoder, load_folder
 from retr.encoders.late.folder import read_late
 from retr.encoders.late.scorer import LateScorer
+from retr.encoders.late.scoring import copy_scoring
 from retr.encoders.late.writing import LateModel, Projection, write_late
 from retr.encoders.running.network import Network
 from retr.retrieval.embeddings import Floats
@@ -85,13 +86,14 @@ class LateSubject:
         ]
         model = LateModel(told.texts, dense, told.normalised, told.pooling, told.mean)
         write_late(out, model, self.model.marking.tokenizers["document"])
+        copy_scoring(self.folder, out)
 
     def _scores(self, model: LateEncoder) -> Floats:
         if model.masked is not None:
             marking = model.marking
             plain = replace(marking, texts=replace(marking.texts, expansion=None))
             model = replace(model, masked=None, marking=plain)
-        scorer = LateScorer(model)
+        scorer = LateScorer(model, "maxsim")
         return np.concatenate([scorer.score(query, texts) for query, texts in self.texts.groups()])
 
 

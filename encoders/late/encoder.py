@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from retr.encoders.late.folder import LateFolder, read_late
 from retr.encoders.late.marking import Marking, Span, open_marking
 from retr.encoders.late.merging import merged
 from retr.encoders.late.opening import open_networks
+from retr.encoders.late.scoring import Scorings, ScoringSettings, read_scorings
 from retr.encoders.late.settings import Task, TokenPooling
 from retr.encoders.late.states import MaskedNetwork, TokenHead, token_vectors
 from retr.encoders.reading.card import licence
@@ -21,8 +22,9 @@ from retr.encoders.reading.folder import reading
 from retr.encoders.reading.hashes import hashes
 from retr.encoders.running.network import Network
 from retr.retrieval.embeddings import Floats, TokenVectors
-from retr.retrieval.errors import BadInput, NotFound, RetrError
+from retr.retrieval.errors import BadInput, Damaged, NotFound, RetrError
 from retr.retrieval.protocols import Similarity
+from retr.retrieval.rerank import TokenScoring
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +40,7 @@ class LateEncoder:
     about: Mapping[str, Any]
     pooling: TokenPooling | None = None
     mean: bool = False
+    scorings: Scorings = field(default_factory=lambda: Scorings(ScoringSettings(), False, None, {}))
     similarity: Similarity = "maxsim"
 
     @property
@@ -72,6 +75,10 @@ class LateEncoder:
         if self._pools(task) is not None:
             raise BadInput("This model merges token vectors, which then have no place of their own in a text.")
         return [self.marking.spans(text, task) for text in texts]
+
+    def scoring(self, name: str) -> TokenScoring:
+        """A way to score these vectors: maxsim, ot, or xpool where the model has learned it."""
+        return self.scorings.named(name)
 
     def pooled(self, factor: float) -> "LateEncoder":
         """The same encoder, whose documents have about one vector in `factor`; 1 is all of them."""
@@ -144,7 +151,10 @@ def load_folder(path: Path, device: str = "") -> LateEncoder:
         about,
         folder.pooling,
         folder.mean,
+        read_scorings(path, folder.mean),
     )
+    if encoder.scorings.pooling is not None and encoder.scorings.pooling.dim != dim:
+        raise Damaged(f"{path}: X-Pool's weights are of {encoder.scorings.pooling.dim} numbers, the vectors of {dim}.")
     encoder.encode_queries(["a"])
     return encoder
 

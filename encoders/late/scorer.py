@@ -1,5 +1,7 @@
-"""A late model as a scorer: MaxSim of a query with texts, whose vectors are kept for when they come again."""
+"""A late model as a scorer of a query with texts, whose vectors are kept for when they come again."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +11,8 @@ import numpy as np
 from retr.encoders.late.encoder import LateEncoder
 from retr.encoders.late.encoder import load as load_encoder
 from retr.encoders.late.marking import Span
-from retr.encoders.late.maxsim import alignment, maxsim
+from retr.encoders.late.maxsim import alignment
+from retr.encoders.late.scoring import joined
 from retr.encoders.rankers.kept import Kept
 from retr.encoders.reading.tokenizing import check_list
 from retr.retrieval.embeddings import Floats
@@ -31,24 +34,26 @@ class Match:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LateScorer:
-    """A `Scorer`; a score depends on nothing but its pair."""
+    """A `Scorer` by the scoring that the model learned with, or another; a score depends on nothing but its pair."""
 
     encoder: LateEncoder
+    scoring: str = ""
     kept: Kept[Floats] = field(default_factory=lambda: Kept(TEXTS))
     comparable: bool = True
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """What the scores depend on."""
-        return self.encoder.identity
+        return {**self.encoder.identity, **self.encoder.scorings.identity}
 
     @property
     def fingerprint(self) -> str:
         """Changes when, and only when, the scores may."""
-        return self.encoder.fingerprint
+        told = [self.encoder.fingerprint, self.scoring, self.encoder.scorings.identity]
+        return self.encoder.fingerprint if not any(told[1:]) else hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def score(self, query: str, texts: Sequence[str]) -> Floats:
-        """float32 [texts]: the sum over the query's tokens of the greatest similarity, or their mean."""
+        """float32 [texts]; for MaxSim the sum over the query's tokens of the greatest similarity, or their mean."""
         check_list(texts)
         if not texts:
             return np.empty(0, np.float32)
@@ -59,10 +64,11 @@ class LateScorer:
             self.kept.keep(read)
             found |= read
         asked = self.encoder.encode_queries([query]).values
-        return maxsim(asked, [found[text] for text in texts], mean=self.encoder.mean)
+        documents = joined([found[text] for text in texts], self.encoder.dim)
+        return self.encoder.scorings.named(self.scoring).score_tokens(asked, documents)
 
     def explain(self, query: str, text: str) -> list[Match]:
-        """What each of the query's tokens matches in the text; their similarities add up to the score."""
+        """What each of the query's tokens matches best in the text; their similarities add up to MaxSim."""
         asked, tokens = self.encoder.spans([query], "query")[0], self.encoder.spans([text])[0]
         vectors = self.encoder.encode_documents([text]).values
         rows, similarities = alignment(self.encoder.encode_queries([query]).values, vectors)

@@ -1,4 +1,4 @@
-"""InfoNCE over MaxSim: the positive against hard negatives and the other rows' texts, token by token."""
+"""InfoNCE over scores of tokens: the positive against hard negatives and the other rows' texts, token by token."""
 
 from dataclasses import dataclass
 from itertools import chain
@@ -8,7 +8,7 @@ from torch import Tensor
 from retr.encoders.objectives.checks import positive
 from retr.encoders.objectives.contrastive import InfoNCE
 from retr.encoders.trainable.late import LateStudent
-from retr.encoders.trainable.maxsim import NUMBERS_A_CHUNK, every_maxsim
+from retr.encoders.trainable.maxsim import NUMBERS_A_CHUNK
 from retr.encoders.trainable.student import Student
 from retr.encoders.training.batches import Batch
 from retr.retrieval.errors import BadInput
@@ -16,10 +16,11 @@ from retr.retrieval.errors import BadInput
 
 @dataclass(frozen=True, slots=True)
 class LateInfoNCE:
-    """-log of the positive's share of exp(MaxSim / temperature) over candidates (Khattab & Zaharia 2020, section 3.3).
+    """-log of the positive's share of exp(score / temperature) over candidates (Khattab & Zaharia 2020, section 3.3).
 
-    Candidates, and which of them are left out, are those of `InfoNCE`, of this process alone. MaxSim is a sum over a
-    query's tokens, so 1 is a temperature to begin with; for models of the mean 0.05 is. At most `numbers` similarities
+    Candidates, and which of them are left out, are those of `InfoNCE`, of this process alone. The score is the model's:
+    MaxSim, a sum over a query's tokens, for which 1 is a temperature to begin with; for MaxSim's mean, transport and
+    X-Pool 0.05 is. At most `numbers` similarities
     of tokens are in memory at once; the others are computed again going backward.
     """
 
@@ -42,7 +43,7 @@ class LateInfoNCE:
             raise BadInput("late-infonce with in_batch = false needs negatives, and the data has none.")
         documents = student.read([*batch.positives, *negatives], "document")
         asked = student.read(batch.queries, "query")
-        found = every_maxsim(asked, documents, mean=student.mean, numbers=self.numbers)
+        found = student.every_score(asked, documents, self.numbers)
         inner = InfoNCE(
             temperature=self.temperature,
             in_batch=self.in_batch,

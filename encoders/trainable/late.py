@@ -1,8 +1,8 @@
-"""A late-interaction model that learns: one vector a token, scores by MaxSim, saved as a MultiVectorEncoder."""
+"""A late-interaction model that learns: one vector a token, scores by MaxSim or another way, a MultiVectorEncoder."""
 
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -12,17 +12,19 @@ from torch.nn.functional import normalize, pad
 
 from retr.encoders.late.folder import IDENTITY, LateFolder, is_late, read_late
 from retr.encoders.late.marking import Marked, Marking, open_marking
+from retr.encoders.late.scoring import Name, ScoringSettings, read_scoring
 from retr.encoders.late.settings import Expansion, LateTexts, Task, TokenPooling
 from retr.encoders.late.writing import LateModel, Projection, write_late
 from retr.encoders.reading.folder import read_json
 from retr.encoders.trainable.backbone import Backbone, BackboneSettings, open_backbone
 from retr.encoders.trainable.bi import ACTIVATIONS, Dense
 from retr.encoders.trainable.canary import prove_padding
-from retr.encoders.trainable.maxsim import TokenTensors, every_maxsim
+from retr.encoders.trainable.maxsim import NUMBERS_A_CHUNK, TokenTensors
 from retr.encoders.trainable.rows import in_passes, padded
-from retr.encoders.trainable.sentence_folder import write_record
 from retr.encoders.trainable.student import ScoresOnly, check_groups
+from retr.encoders.trainable.token_scoring import Scoring, open_scoring, write_scoring
 from retr.retrieval.errors import BadInput
+from retr.retrieval.transport import TransportSettings
 
 DIM = 128
 """Numbers of a token's vector over a bare encoder."""
@@ -34,7 +36,8 @@ class LateSettings:
 
     `dim` 0 is the folder's own projection, or 128. `expansion` fills short queries up to `expansion_tokens` with
     [MASK]: `fixed` cuts longer ones there, `min` does not; with `attend` other tokens see the filling. `mean` divides
-    a score by the number of the query's tokens.
+    a score by the number of the query's tokens. `scoring` is maxsim, ot (optimal transport, as `transport` says) or
+    xpool (pooled as the query looks at the tokens, with `pooling_dropout`), whose weights are learned too.
     """
 
     dim: int = 0
@@ -47,13 +50,25 @@ class LateSettings:
     query_prompt: str = ""
     document_prompt: str = ""
     mean: bool = False
+    scoring: Name = "maxsim"
+    transport: TransportSettings = field(default_factory=TransportSettings)
+    pooling_dropout: float = 0.3
 
     def __post_init__(self) -> None:
         if self.dim < 0:
             raise BadInput(f"dim is {self.dim}; give the numbers of a token's vector, or 0 for the folder's own.")
         if self.expansion not in ("none", "fixed", "min"):
             raise BadInput(f"expansion is none, fixed or min; got {self.expansion!r}.")
+        if not 0 <= self.pooling_dropout < 1:
+            raise BadInput(f"pooling_dropout is {self.pooling_dropout}; give a number from 0 to below 1.")
+        if self.mean and self.scoring != "maxsim":
+            raise BadInput(f"mean is of maxsim, and scoring is {self.scoring}. Leave mean out.")
+        self.scored()
         self.texts(max(512, self.expansion_tokens), lowercase=False)
+
+    def scored(self) -> ScoringSettings:
+        """How tokens become a score."""
+        return ScoringSettings(self.scoring, self.transport)
 
     def texts(self, most: int, *, lowercase: bool) -> LateTexts:
         """How texts are read by a model of at most `most` tokens."""
@@ -73,13 +88,14 @@ class LateSettings:
 
 
 class LateModule(torch.nn.Module):
-    """States to token vectors: dense layers, unit length."""
+    """States to token vectors: dense layers, unit length. `scoring` makes scores of these."""
 
-    def __init__(self, encoder: torch.nn.Module, dense: Sequence[Dense], normalised: bool) -> None:
+    def __init__(self, encoder: torch.nn.Module, dense: Sequence[Dense], normalised: bool, scoring: Scoring) -> None:
         super().__init__()
         self.encoder = encoder
         self.dense = torch.nn.ModuleList(dense)
         self.normalised = normalised
+        self.scoring = scoring
 
     def forward(self, states: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """[texts, longest, dim] and bool [texts, longest] to [texts, longest, dim of the vectors], zeros elsewhere."""
@@ -92,7 +108,7 @@ class LateModule(torch.nn.Module):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LateStudent(ScoresOnly):
-    """A `Student` whose score is MaxSim. Merging of tokens, if its folder has it, is for serving: it learns without."""
+    """A `Student` that scores tokens. Merging of tokens, if its folder has it, is for serving: it learns without."""
 
     module: LateModule
     backbone: Backbone
@@ -112,9 +128,16 @@ class LateStudent(ScoresOnly):
         known = {text: row for row, text in enumerate(dict.fromkeys(chain.from_iterable(candidates)))}
         documents, asked = self.read(list(known), "document"), self.read(queries, "query")
         return [
-            every_maxsim(asked.rows([row]), documents.rows([known[text] for text in texts]), mean=self.mean)[0]
+            self.every_score(asked.rows([row]), documents.rows([known[text] for text in texts]))[0]
             for row, texts in enumerate(candidates)
         ]
+
+    def every_score(
+        self, queries: TokenTensors, documents: TokenTensors, numbers: int = NUMBERS_A_CHUNK
+    ) -> torch.Tensor:
+        """[queries, documents] of what `read` gave, by the model's scoring, in memory bounded by `numbers`."""
+        found: torch.Tensor = self.module.scoring(queries, documents, numbers)
+        return found
 
     def read(self, texts: Sequence[str], task: Task) -> TokenTensors:
         """The vectors of each text's tokens, in order. BadInput for a text of which no token counts."""
@@ -142,7 +165,7 @@ class LateStudent(ScoresOnly):
         dense = [_projection(layer) for layer in self.module.dense]
         model = LateModel(self.marking.texts, dense, self.module.normalised, self.pooling, self.mean)
         write_late(folder, model, self.marking.tokenizers["document"])
-        write_record(folder, {"late": {"kind": "late"}})
+        write_scoring(folder, self.module.scoring)
 
     def _states(self, marked: Marked, rows: Sequence[int]) -> torch.Tensor:
         ids = [marked.ids[row].tolist() for row in rows]
@@ -171,10 +194,12 @@ def open_late(
     asked = settings or (None if told else LateSettings())
     texts = _texts(folder, told, asked, backbone.max_tokens)
     dense = _dense(told, asked, backbone.dim, running.seed)
-    module = LateModule(backbone.model, dense, told.normalised if told else True)
     mean = asked.mean if asked is not None else bool(told and told.mean)
     marking, _ = open_marking(folder, texts)
     dim = int(dense[-1].linear.out_features) if dense else backbone.dim
+    wanted = asked.scored() if asked is not None else read_scoring(folder)
+    scoring = open_scoring(folder, wanted, dim, mean=mean, dropout=(asked or LateSettings()).pooling_dropout)
+    module = LateModule(backbone.model, dense, told.normalised if told else True, scoring)
     return LateStudent(module.to(backbone.device), backbone, marking, dim, mean, told.pooling if told else None)
 
 

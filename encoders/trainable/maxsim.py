@@ -48,13 +48,13 @@ def _scores(
 ) -> torch.Tensor:
     """[queries, documents] of [queries, m, dim] and [documents, n, dim], of which `asked` and `kept` count."""
     with torch.autocast(queries.device.type, enabled=False):
-        left, right = _floats(queries, asked), _floats(documents, kept)
+        left, right = counted(queries, asked), counted(documents, kept)
         found = torch.einsum("qmd,cnd->qcmn", left, right)
         best = found.masked_fill(~kept[None, :, None, :], -torch.inf).max(3).values
         total = best.masked_fill(~asked[:, None, :], 0.0).sum(2)
         return total / asked.sum(1)[:, None].to(total.dtype) if mean else total
 
 
-def _floats(vectors: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    """Zeros in the padding: a product with what is not finite there would be so too, and its gradient."""
+def counted(vectors: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """At least float32, zeros in the padding: a product with what is not finite would be so too, and its gradient."""
     return vectors.to(torch.promote_types(vectors.dtype, torch.float32)).masked_fill(~kept[:, :, None], 0.0)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from retr.index.collection import Collection
     from retr.index.dense.gpu import Device
     from retr.index.settings import CollectionSettings
-    from retr.retrieval.protocols import Encoder
+    from retr.retrieval.protocols import Encoder, Scorer
 
-__all__ = ["DEFAULT_ENCODER", "create", "load_encoder", "load_scorer", "open"]
+__all__ = ["DEFAULT_ENCODER", "create", "load_encoder", "load_reranker", "load_scorer", "open"]
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 
@@ -61,6 +61,13 @@ def open(
 
     chosen = Device.parse(device) if isinstance(device, str) else device
     return _kept_by(path).open(path, load=_loader(encoder), late=_loader(late), device=chosen)
+
+
+def load_reranker(spec: str) -> "Scorer | str":
+    """What `rerank` takes: `late` and `late:SCORING`, the tokens in the index, as they are; else `load_scorer`'s."""
+    from retr.index.token_scoring import by_stored_tokens
+
+    return spec if by_stored_tokens(spec) else load_scorer(spec)
 
 
 def _kept_by(path: str | Path) -> "type[Collection]":
