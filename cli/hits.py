@@ -30,17 +30,34 @@ def show(collection: "Collection", hits: "list[Hit]", query: str, *, full: bool)
     if not hits:
         out.print("No hits.")
     for hit in hits:
-        head = Text(f"{hit.rank:>3}. ", style="dim").append(visible(hit.id), style="bold")
-        head.append(f"  {hit.score:.4f}", style="dim")
-        if hit.title:
-            head.append(f"  {visible(hit.title)}", style="cyan")
-        if "page" in hit.source:
-            head.append(f"  page {hit.source['page']}", style="dim")
-        out.print(head)
-        out.print(Text("     ").append_text(_marked(collection, hit, query, full=full, colours=out.is_terminal)))
+        out.print(_head(hit))
+        if "image" in hit.source:
+            out.print(Text(f"     {visible(_pictured(hit))}", style="dim"))
+        if hit.text or "image" not in hit.source:
+            out.print(Text("     ").append_text(_marked(collection, hit, query, full=full, colours=out.is_terminal)))
         if hit.explain is not None:
             for line in _explained(hit.explain):
                 out.print(Text(f"     {visible(line)}", style="dim"))
+
+
+def _head(hit: "Hit") -> Any:
+    from rich.text import Text
+
+    from retr.cli.output import visible
+
+    head = Text(f"{hit.rank:>3}. ", style="dim").append(visible(hit.id), style="bold")
+    head.append(f"  {hit.score:.4f}", style="dim")
+    if hit.title:
+        head.append(f"  {visible(hit.title)}", style="cyan")
+    if "page" in hit.source:
+        head.append(f"  page {hit.source['page']}", style="dim")
+    return head
+
+
+def _pictured(hit: "Hit") -> str:
+    """Where a hit's picture is, and its size in pixels."""
+    source = hit.source
+    return f"{source['image']}, {source['width']} x {source['height']} pixels"
 
 
 def _marked(collection: "Collection", hit: "Hit", query: str, *, full: bool, colours: bool) -> Any:
@@ -62,12 +79,12 @@ def _explained(explain: Any) -> list[str]:
     for name, value in explain.items():
         if name == "mode":
             continue
-        plain = {key: part for key, part in value.items() if key not in ("terms", "plan", "tokens")}
+        plain = {key: part for key, part in value.items() if key not in ("terms", "plan", "tokens", "words")}
         lines.append(f"{name}: {_listed(plain)}".rstrip())
         plan = value.get("plan", [])
         lines += [f"  plan: {plan}"] if isinstance(plan, str) else [f"  {_plan(part)}" for part in plan]
         lines += [f"  {term['term']}: {_listed(term, without='term')}" for term in value.get("terms", [])]
-        lines += _tokens(value.get("tokens", []))
+        lines += _words(value["words"]) if "words" in value else _tokens(value.get("tokens", []))
     return lines
 
 
@@ -89,6 +106,18 @@ def _tokens(matched: list[dict[str, Any]]) -> list[str]:
     said = [_token(one) for one in named]
     said += [f"{len(others)} of no word {sum(others):.3f}"] if others else []
     return [f"  tokens: {', '.join(said)}"]
+
+
+def _words(words: list[dict[str, Any]]) -> list[str]:
+    """What each word matched in a picture, such as `red: 4 patches, most at 0,0 to 16,16 (0.994)`."""
+    lines = []
+    for word in words:
+        best, count = word["patches"][0], len(word["patches"])
+        left, top, right, bottom = best["box"]
+        patches = f"{count} patch{'es' if count > 1 else ''}"
+        at = f"most at {left},{top} to {right},{bottom} ({best['similarity']:.3f})"
+        lines.append(f"  {word['word']}: {patches}, {at}")
+    return lines
 
 
 def _token(one: dict[str, Any]) -> str:

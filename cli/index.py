@@ -42,7 +42,7 @@ _NEW = "A new index"
 def index(
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SOURCE...", help="Files, folders, BEIR folders, or - for standard input."),
+        typer.Argument(metavar="SOURCE...", help="Files, folders (of images too), BEIR folders, or - for stdin."),
     ] = None,
     index: IndexOption = DEFAULT_INDEX,
     store: StoreOption = None,
@@ -122,7 +122,9 @@ def index(
 
     Interrupted, it goes on where it stopped when the same command is given again.
     """
-    from retr.cli.making import Asked, opened
+    from dataclasses import replace
+
+    from retr.cli.making import Asked, opened, reads_images
     from retr.cli.progress import Progress
     from retr.index.settings import WriteSettings
     from retr.retrieval.corpus import ReadReport, ReadSettings, read_documents
@@ -153,6 +155,7 @@ def index(
         "bits": bits,
     }
     asked = Asked(encoder, chunk_tokens, chunk_overlap, language, **vectors)
+    settings = replace(settings, images=reads_images(home, asked))
     writing = WriteSettings(
         commit_seconds=commit_seconds,
         on_duplicate=settings.on_error,

@@ -36,15 +36,31 @@ class Asked:
 
 def opened(home: Path | str, asked: Asked) -> "Collection":
     """The collection in a folder or store, made now if there is none; what is asked for must agree with what it is."""
-    from retr.index.disk.manifest import holds_index
-    from retr.index.stores import connect
     from retr.opening import open
 
-    if holds_index(home) if isinstance(home, Path) else connect(home).exists():
+    if _is_there(home):
         collection = open(home)
         _check_same(collection, asked)
         return collection
     return _create(home, asked)
+
+
+def reads_images(home: Path | str, asked: Asked) -> bool:
+    """Whether images are documents of the collection that is there, or of the one that will be made."""
+    from retr.encoders import reads_images as reads
+    from retr.opening import open
+
+    if _is_there(home):
+        return any(facts.reads_images for facts in open(home).manifest.encoders)
+    return any(reads(spec) for spec in (asked.encoder, asked.late) if spec is not None and spec != "none")
+
+
+def _is_there(home: Path | str) -> bool:
+    """Whether there is an index in a folder or store."""
+    from retr.index.disk.manifest import holds_index
+    from retr.index.stores import connect
+
+    return holds_index(home) if isinstance(home, Path) else connect(home).exists()
 
 
 def _create(home: Path | str, asked: Asked) -> "Collection":

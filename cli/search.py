@@ -24,6 +24,9 @@ def search(
     query: Annotated[
         list[str] | None, typer.Argument(metavar="QUERY...", help="The question, in one or more words.")
     ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="Ask with an image, where the index's encoder reads images.", metavar="FILE")
+    ] = None,
     index: IndexOption = DEFAULT_INDEX,
     store: StoreOption = None,
     k: Annotated[int | None, typer.Option("-k", help="Number of hits. Default: 10, and 100 with --queries.")] = None,
@@ -103,7 +106,7 @@ def search(
         exact=exact,
         candidates=candidates,
     )
-    _check_call(query, queries, run)
+    _check_call(query, queries, run, image)
     collection = open(home_of(index, store), encoder=encoder, late=late, device=device)
     _note_placement(collection, device, quiet=quiet)
     scorer: RerankBy | None = load_reranker(rerank) if rerank else None
@@ -112,7 +115,7 @@ def search(
         _batch(collection, _judged(queries, qrels), run, settings, scorer, k=hits, quiet=quiet, as_json=json)
     else:
         hits = _ONE_K if k is None else k
-        _one(collection, " ".join(query or []), settings, scorer, k=hits, full=full, as_json=json)
+        _one(collection, image or " ".join(query or []), settings, scorer, k=hits, full=full, as_json=json)
 
 
 def _note_placement(collection: "Collection", device: str, *, quiet: bool) -> None:
@@ -132,20 +135,27 @@ def _weights(text: str) -> tuple[float, float]:
     return dense, lexical
 
 
-def _check_call(query: list[str] | None, queries: Path | None, run: Path | None) -> None:
+def _check_call(query: list[str] | None, queries: Path | None, run: Path | None, image: Path | None) -> None:
     from retr.retrieval.errors import BadInput
+
+    if image is not None and (queries is not None or query):
+        raise BadInput(
+            f"Give either --image or a question in words, not both; got {' '.join(query or ['--queries'])!r}."
+        )
+    if image is not None:
+        return
 
     if (queries is None) != (run is None):
         raise BadInput("--queries FILE and --run OUT go together: questions from the one, hits into the other.")
     if queries is not None and query:
         raise BadInput(f"Give either a QUERY or --queries, not both; got {' '.join(query)!r}.")
     if queries is None and not query:
-        raise BadInput("No query. Say what to look for, or give --queries FILE --run OUT.")
+        raise BadInput("No query. Say what to look for, or give --image FILE, or --queries FILE --run OUT.")
 
 
 def _one(
     collection: "Collection",
-    query: str,
+    asked: "str | Path",
     settings: "SearchSettings",
     scorer: "RerankBy | None",
     *,
@@ -155,17 +165,17 @@ def _one(
 ) -> None:
     import time
 
+    query, image = ("", asked) if isinstance(asked, Path) else (asked, None)
     started = time.perf_counter()
-    hits = collection.search(query, k, settings=settings, rerank=scorer)
+    hits = collection.search(query, k, image=image, settings=settings, rerank=scorer)
     took = (time.perf_counter() - started) * 1000
     if as_json:
         from retr.cli.output import emit_json
 
         found = [hit_json(collection, hit, query) for hit in hits]
         generation = collection.manifest.generation
-        emit_json(
-            {"query": query, "hits": found, "took_ms": round(took, 1), "mode": settings.mode, "generation": generation}
-        )
+        told = {"query": query, **({"image": image} if image is not None else {}), "hits": found}
+        emit_json({**told, "took_ms": round(took, 1), "mode": settings.mode, "generation": generation})
         return
     show(collection, hits, query, full=full)
 

@@ -21,6 +21,9 @@ ENCODERS = {
 }
 """Kind to a callable `source -> Encoder`."""
 
+READS_IMAGES = ("filip",)
+"""Kinds of encoders that read images as well."""
+
 SCORERS = {
     "cross": "retr.encoders.cross:load",
     "uni": "retr.encoders.uni:load",
@@ -32,7 +35,7 @@ SCORERS = {
 }
 """Kind to a callable `source -> Scorer`."""
 
-__all__ = ["DEFAULT_MODEL", "ENCODERS", "MODELS", "SCORERS", "Model", "load_encoder", "load_scorer"]
+__all__ = ["DEFAULT_MODEL", "ENCODERS", "MODELS", "SCORERS", "Model", "load_encoder", "load_scorer", "reads_images"]
 
 
 def load_encoder(spec: str = DEFAULT_MODEL, *, device: str = "") -> Encoder:
@@ -51,6 +54,12 @@ def load_scorer(spec: str, *, device: str = "") -> Scorer:
     parsed = _parse(spec, SCORERS, "cross")
     scorer: Scorer = _load(resolve(parsed.kind, SCORERS, "scorer"), parsed, device)
     return scorer
+
+
+def reads_images(spec: str) -> bool:
+    """Whether the encoder that a spec names reads images, told by its kind; nothing is loaded."""
+    kind = _parse(spec, ENCODERS, "bi").kind
+    return kind in READS_IMAGES or (kind not in ENCODERS and hasattr(resolve(kind, {}, "encoder"), "encode_images"))
 
 
 def _load(loader: Callable[..., Any], spec: Spec, device: str) -> Any:

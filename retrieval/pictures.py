@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 """What is opened; Pillow's readers of other formats are old, seldom used, and so best left alone."""
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+LISTS = ("metadata.jsonl", "metadata.csv")
+"""What tells of the images of the folder that it is in, a row each."""
 LARGEST = 64_000_000
 """Pixels of one picture: a small file can stand for one that fills all memory."""
 LARGEST_BYTES = 64 << 20

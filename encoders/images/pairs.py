@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retr.retrieval.errors import BadInput, NotFound
+from retr.retrieval.pictures import ENDINGS, LISTS
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
-LISTS = ("metadata.jsonl", "metadata.csv")
 CAPTIONS = ("caption", "captions", "text")
 
 

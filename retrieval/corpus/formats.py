@@ -1,6 +1,9 @@
 """Which reader a file goes to: one table, from a file name's suffix to "module:function"."""
 
+from collections.abc import Mapping
 from pathlib import PurePath
+
+from retr.retrieval.pictures import ENDINGS
 
 _HERE = "retr.retrieval.corpus"
 
@@ -28,14 +31,17 @@ READERS: dict[str, str] = {
 }
 """A reader takes (SourceFile, ReadSettings) and yields a Document or a Problem a record."""
 
+PICTURE_READERS: dict[str, str] = dict.fromkeys(ENDINGS, f"{_HERE}.pictures:read_picture")
+"""Readers beside the others where images are documents too."""
+
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 SEEKING = frozenset({".pdf", ".docx", ".pptx", ".xlsx", ".parquet"})
 """Formats read from their end or in any order: not from standard input, not inside a .gz."""
 
 
-def format_names() -> list[str]:
-    """What `--format` accepts: the suffixes without their dots."""
-    return sorted(suffix.removeprefix(".") for suffix in READERS)
+def format_names(*, images: bool = False) -> list[str]:
+    """What `--format` accepts: the suffixes without their dots; and with `images` what else is read."""
+    return sorted(suffix.removeprefix(".") for suffix in readers(images=images))
 
 
 def split_suffix(name: str) -> tuple[str, str]:
@@ -46,6 +52,11 @@ def split_suffix(name: str) -> tuple[str, str]:
     return path.suffix, ""
 
 
-def is_readable(suffix: str, compression: str) -> bool:
+def readers(*, images: bool) -> Mapping[str, str]:
+    """The readers that there are, with those of images or without."""
+    return {**READERS, **PICTURE_READERS} if images else READERS
+
+
+def is_readable(suffix: str, compression: str, *, images: bool = False) -> bool:
     """Whether a file of these suffixes has a reader."""
-    return suffix in READERS and not (compression and suffix in SEEKING)
+    return suffix in readers(images=images) and not (compression and (suffix in SEEKING or suffix in PICTURE_READERS))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from retr.retrieval.corpus.formats import READERS
+from retr.retrieval.corpus.formats import readers
 from retr.retrieval.corpus.isolation import Isolation
 from retr.retrieval.corpus.json_rows import read_jsonl
 from retr.retrieval.corpus.opening import DAMAGE, open_bytes
@@ -67,7 +67,7 @@ def _read_file(file: SourceFile, settings: ReadSettings, report: ReadReport) -> 
 def _guarded(file: SourceFile, settings: ReadSettings) -> Iterator[Document | Problem]:
     """The reader's stream, with whatever stops it turned into a last Problem."""
     try:
-        yield from _reader(file)(file, settings)
+        yield from _reader(file, settings)(file, settings)
     except Rejected as error:
         yield file.problem(str(error))
     except DAMAGE as error:
@@ -83,10 +83,10 @@ def _guarded(file: SourceFile, settings: ReadSettings) -> Iterator[Document | Pr
         yield file.problem(f"cannot be read: {one_line(error.strerror or error)}")
 
 
-def _reader(file: SourceFile) -> Reader:
+def _reader(file: SourceFile, settings: ReadSettings) -> Reader:
     if file.path is None and not file.suffix:
         return _read_stdin
-    reader: Reader = resolve(file.suffix, READERS, "format")
+    reader: Reader = resolve(file.suffix, readers(images=settings.images), "format")
     return reader
 
 

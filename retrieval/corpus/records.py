@@ -9,8 +9,16 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
+from retr.retrieval.corpus.pictures import row_picture
 from retr.retrieval.corpus.report import Problem, Rejected
-from retr.retrieval.corpus.settings import ID_FIELDS, TEXT_FIELDS, TITLE_FIELDS, ReadSettings
+from retr.retrieval.corpus.settings import (
+    CAPTION_FIELDS,
+    ID_FIELDS,
+    IMAGE_FIELDS,
+    TEXT_FIELDS,
+    TITLE_FIELDS,
+    ReadSettings,
+)
 from retr.retrieval.corpus.sources import SourceFile
 from retr.retrieval.errors import BadInput
 from retr.retrieval.records import Document, check_id
@@ -40,26 +48,37 @@ class RowReader:
             return self.file.problem(str(error).rstrip("."))
 
     def _document(self, row: Row, number: int, place: int) -> Document:
-        text_fields = self._text_fields(row)
+        image_field = self._image_field(row)
+        text_fields = self._text_fields(row, needed=not image_field)
         title_field = self._field(row, self.settings.title_field, TITLE_FIELDS, "title")
         id_field = self._field(row, self.settings.id_field, ID_FIELDS, "id")
         parts = [_as_text(row[name], name) for name in text_fields]
-        text = "\n".join(part for part in parts if part.strip()) if len(parts) > 1 else parts[0]
+        text = parts[0] if len(parts) == 1 else "\n".join(part for part in parts if part.strip())
         named = title_field and (self.settings.title_field or title_field not in text_fields)
         title = _as_text(row[title_field], title_field).strip() if named else ""
-        if title and not text.strip():
+        if title and not text.strip() and not image_field:
             text, title = title, ""
         id = _as_id(row[id_field], id_field) if id_field else f"{self.file.name}#{number}"
-        check_text(title + text, self.settings)
+        check_text(title + text, self.settings, may_be_empty=bool(image_field))
         metadata = self._metadata(row, {*text_fields, title_field, id_field})
-        source = {"path": self.file.shown, self.counter: place}
+        source: Mapping[str, Any] = {"path": self.file.shown, self.counter: place}
+        if image_field:
+            told, where = row_picture(self.file, row[image_field])
+            metadata, source = {**metadata, **told}, {**source, **where}
         return Document(check_id(id), text, title, metadata, source)
 
-    def _text_fields(self, row: Row) -> tuple[str, ...]:
+    def _image_field(self, row: Row) -> str:
+        """The row's field with the path of an image; empty where it has none, or images are not read."""
+        name = self._field(row, None, IMAGE_FIELDS, "image") if self.settings.images else ""
+        return name if name and row[name] not in (None, "") else ""
+
+    def _text_fields(self, row: Row, *, needed: bool) -> tuple[str, ...]:
         named = self.settings.text_fields
         for name in named:
             self._field(row, name, (), "text")
-        found = named or (self._field(row, None, TEXT_FIELDS, "text"),)
+        found = named or (self._field(row, None, TEXT_FIELDS if needed else CAPTION_FIELDS, "text"),)
+        if not found[0] and not needed:
+            return ()
         if not found[0]:
             raise Rejected(f"no text field ({', '.join(TEXT_FIELDS)}); {_columns(row)}. Name it with --text-field")
         return found
@@ -94,17 +113,26 @@ def file_document(
 ) -> Document:
     """A file's text as one document, with the facts about the file as its metadata; Rejected when the text is bad."""
     check_text(text, settings)
-    metadata = dict(extra or {})
-    if file.path is not None:
-        facts = file.path.stat()
-        modified = datetime.fromtimestamp(facts.st_mtime, UTC).isoformat(timespec="seconds")
-        metadata |= {"path": file.relative, "suffix": file.suffix, "modified": modified, "bytes": facts.st_size}
-    try:
-        id = check_id(file.name)
-    except BadInput as error:
-        raise Rejected(str(error).rstrip(".")) from None
+    metadata, id = {**(extra or {}), **file_facts(file)}, file_id(file)
     check_text(title, settings, may_be_empty=True)
     return Document(id, text, title, metadata, {"path": file.shown})
+
+
+def file_facts(file: SourceFile) -> dict[str, Any]:
+    """What metadata tells of a file: where it is in its folder, its kind, time and size."""
+    if file.path is None:
+        return {}
+    facts = file.path.stat()
+    modified = datetime.fromtimestamp(facts.st_mtime, UTC).isoformat(timespec="seconds")
+    return {"path": file.relative, "suffix": file.suffix, "modified": modified, "bytes": facts.st_size}
+
+
+def file_id(file: SourceFile) -> str:
+    """The id of the one document of a file; Rejected where its name can be none."""
+    try:
+        return check_id(file.name)
+    except BadInput as error:
+        raise Rejected(str(error).rstrip(".")) from None
 
 
 def check_text(text: str, settings: ReadSettings, *, may_be_empty: bool = False) -> None:

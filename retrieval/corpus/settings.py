@@ -10,6 +10,9 @@ from retr.retrieval.errors import BadInput, unknown
 
 TEXT_FIELDS = ("text", "body", "content", "contents", "passage", "abstract")
 ID_FIELDS = ("_id", "id", "doc_id", "docid", "uuid", "pid")
+IMAGE_FIELDS = ("image", "file_name")
+CAPTION_FIELDS = (*TEXT_FIELDS, "caption")
+"""Fields of a row that has an image, and of its text."""
 TITLE_FIELDS = ("title", "name", "heading")
 
 
@@ -20,7 +23,8 @@ class ReadSettings:
     `text_field` may name several fields, `"title,abstract"`; their texts are joined by a newline. `metadata_fields`
     None keeps every other column. `include` and `exclude` are shell patterns for files in folders, where `*` also
     crosses `/`. `typed_csv` turns a metadata cell that is exactly a number, `true` or `false` into that value.
-    `parse_seconds` is the most time that one PDF or Office file may take.
+    `parse_seconds` is the most time that one PDF or Office file may take. With `images`, image files are documents, and
+    so are rows with a column `image` or `file_name`, a path from the folder of their file; these need no text.
     """
 
     text_field: str | None = None
@@ -36,6 +40,7 @@ class ReadSettings:
     parse_seconds: float = 120.0
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    images: bool = False
 
     def __post_init__(self) -> None:
         if self.on_error not in ("fail", "skip"):

@@ -14,6 +14,7 @@ from retr.retrieval.corpus.isolation import Isolation
 from retr.retrieval.corpus.report import Outcome, Problem, ReadReport, one_line
 from retr.retrieval.corpus.settings import ReadSettings
 from retr.retrieval.errors import BadInput, NotFound
+from retr.retrieval.pictures import LISTS
 
 STDIN = "-"
 BEIR_CORPORA = ("corpus.jsonl", "corpus.jsonl.gz")
@@ -103,7 +104,7 @@ def _files_of(source: str, label: str, settings: ReadSettings, report: ReadRepor
     path = check_exists(source)
     if not path.is_dir():
         return [_named_file(source, label, settings)]
-    for name in BEIR_CORPORA:
+    for name in (*BEIR_CORPORA, *(LISTS if settings.images else ())):
         if not settings.format and (path / name).is_file():
             file = single_file(str(path / name), f"{label}/{name}" if label else "", *split_suffix(name))
             return [file]
@@ -119,10 +120,10 @@ def _standard_input(settings: ReadSettings) -> SourceFile:
 def _named_file(source: str, label: str, settings: ReadSettings) -> SourceFile:
     suffix, compression = split_suffix(source)
     suffix = settings.suffix or suffix
-    if not is_readable(suffix, compression):
-        what = suffix + compression or "no suffix"
+    if not is_readable(suffix, compression, images=settings.images):
+        what, known = suffix + compression or "no suffix", format_names(images=settings.images)
         raise BadInput(
-            one_line(f"{source!r} ({what}) is of no kind that can be read. Kinds: {', '.join(format_names())}")
+            one_line(f"{source!r} ({what}) is of no kind that can be read. Kinds: {', '.join(known)}")
             + " (text and row formats also .gz, .bz2, .xz, .zst). Say which it is with --format."
         )
     return single_file(source, label, suffix, compression)
@@ -134,7 +135,7 @@ def _folder_files(root: Path, label: str, settings: ReadSettings, report: ReadRe
     for relative in _walk(root, settings, report):
         suffix, compression = split_suffix(relative)
         suffix = settings.suffix or suffix
-        if not is_readable(suffix, compression):
+        if not is_readable(suffix, compression, images=settings.images):
             report.ignored[suffix + compression] += 1
             continue
         name = f"{label}/{relative}" if label else relative
@@ -144,7 +145,7 @@ def _folder_files(root: Path, label: str, settings: ReadSettings, report: ReadRe
         limits = " that --include and --exclude let through" if settings.include or settings.exclude else ""
         raise BadInput(
             one_line(f"Nothing to read in the folder {str(root)!r}{limits}: {seen}.")
-            + f" Kinds: {', '.join(format_names())}."
+            + f" Kinds: {', '.join(format_names(images=settings.images))}."
         )
     return files
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from retr.index.writing.creation import GivenVectors
     from retr.opening import create, open
     from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound, RetrError
+    from retr.retrieval.pictures import picture_document
     from retr.retrieval.records import Document, Hit, Query
 
 
@@ -39,6 +40,7 @@ __all__ = [
     "load_encoder",
     "load_scorer",
     "open",
+    "picture_document",
 ]
 
 _HOMES = {
@@ -60,6 +62,7 @@ _HOMES = {
     "load_encoder": "retr.encoders",
     "load_scorer": "retr.encoders",
     "open": "retr.opening",
+    "picture_document": "retr.retrieval.pictures",
 }
 
 
