@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, checked_wait
+from retr.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, StoreOption, checked_wait, home_of
 
 
 def mcp(
     index: IndexOption = DEFAULT_INDEX,
+    store: StoreOption = None,
     write: Annotated[bool, typer.Option("--write", help="Offer tools that add and delete documents too.")] = False,
     mode: Annotated[str, typer.Option(help="How search goes: hybrid, dense, lexical or late.")] = "hybrid",
     where: Annotated[
@@ -42,7 +43,7 @@ def mcp(
     from retr.cli.serving.keys import read_keys
 
     settings = McpSettings(
-        index=index, write=write, mode=mode, where=where, rerank=rerank, wait_seconds=checked_wait(wait)
+        index=home_of(index, store), write=write, mode=mode, where=where, rerank=rerank, wait_seconds=checked_wait(wait)
     )
     if not http:
         _only_with_http(keys, as_json=json)

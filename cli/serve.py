@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retr.cli.options import DEFAULT_INDEX, JsonOption, QuietOption
+from retr.cli.options import DEFAULT_INDEX, JsonOption, QuietOption, StoreOption, home_of
 
 if TYPE_CHECKING:
     import socket
@@ -24,6 +24,7 @@ def serve(
     index: Annotated[
         Path | None, typer.Option("--index", "-i", help="The index folder. Default: ./.retr, if there is one.")
     ] = None,
+    store: StoreOption = None,
     encoder: Annotated[
         str | None,
         typer.Option(help="Serve this encoder; beside an index it must be the index's own.", rich_help_panel=_MODELS),
@@ -103,7 +104,7 @@ def serve(
     from retr.cli.serving.settings import ServeSettings
 
     settings = ServeSettings(
-        index=_index(index, encoder),
+        index=_index(index, store, encoder),
         encoder=encoder or "",
         rerank=rerank or "",
         device=device,
@@ -163,16 +164,19 @@ def _check_packages() -> None:
             raise missing_package(package, needed_for="`retr serve`", extra="serve")
 
 
-def _index(asked: Path | None, encoder: str | None) -> Path | None:
+def _index(asked: Path | None, store: str | None, encoder: str | None) -> Path | str | None:
     from retr.retrieval.errors import NotFound
 
+    if store is not None:
+        return home_of(asked or DEFAULT_INDEX, store)
     if asked is not None:
         return asked
     if DEFAULT_INDEX.is_dir():
         return DEFAULT_INDEX
     if encoder is None:
         raise NotFound(
-            "There is nothing to serve: no ./.retr here. Give --index DIR, or --encoder for embeddings alone."
+            "There is nothing to serve: no ./.retr here. Give --index DIR or --store ADDRESS, or --encoder for "
+            "embeddings alone."
         )
     return None
 

@@ -10,9 +10,12 @@ from retr.retrieval.filters import parse
 
 @dataclass(frozen=True, slots=True)
 class McpSettings:
-    """An index and what agents may do with it. `where` limits what they see."""
+    """An index, by its folder or the address of its store, and what agents may do with it.
 
-    index: Path
+    `where` limits what they see.
+    """
+
+    index: Path | str
     write: bool = False
     mode: str = "hybrid"
     where: str | None = None

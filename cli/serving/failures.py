@@ -10,6 +10,7 @@ from starlette.responses import Response
 from retr.cli.failures import explain
 from retr.encoders.batching.batcher import Closed, Full
 from retr.index.disk.lock import Busy
+from retr.index.stores import Forbidden, Unreachable
 from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound, RetrError
 
 log = logging.getLogger("retr.serve")
@@ -39,6 +40,12 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(503, _one_line(error), "shutting_down", {"Retry-After": "1"})
     if isinstance(error, Busy):  # its own words tell of paths and processes here
         return Failure(503, "Another process is writing the index. Try again.", "busy", {"Retry-After": "1"})
+    if isinstance(error, Unreachable):
+        log.error("a request failed: %s", _one_line(error))
+        return Failure(503, "The index cannot be reached now. Try again.", "unreachable", {"Retry-After": "1"})
+    if isinstance(error, Forbidden):
+        log.error("a request failed: %s", _one_line(error))
+        return Failure(403, "The index does not let this server do that.", "forbidden")
     if isinstance(error, RetrError) and not isinstance(error, Damaged):
         return Failure(*_of_kind(error))
     told = explain(error) if isinstance(error, Exception) else None

@@ -13,6 +13,7 @@ from retr.cli.serving.judging import Judgements
 from retr.cli.serving.parsing import Asked, Text, Told, reply, router, service_of
 from retr.cli.serving.service import Service
 from retr.index.searching import MAX_QUERY_CHARACTERS, check_query
+from retr.index.stores import is_store
 
 routes = router("Judgements")
 
@@ -58,5 +59,7 @@ async def _told(kept: Judgements, query: str) -> Response:
 
 
 def _judgements(service: Service) -> Judgements:
-    path = service.settings.judgements
+    path, home = service.settings.judgements, service.settings.index
+    if path is None and is_store(home):
+        raise Failure(404, "Beside a store there is no room for judgements. Start with --judgements FILE.", "no_file")
     return Judgements(path) if path is not None else Judgements.beside(service.collection.folder)

@@ -16,6 +16,8 @@ from retr.encoders.batching.settings import BatchSettings
 from retr.index.collection import Collection
 from retr.index.searching import check_query
 from retr.index.settings import SearchSettings
+from retr.index.stores import Unreachable
+from retr.opening import kept_by
 from retr.retrieval.errors import BadInput, RetrError
 from retr.retrieval.records import Hit
 
@@ -54,6 +56,7 @@ class Service:
         )
         self._following: asyncio.Task[None] | None = None
         self._moving = threading.Lock()
+        self._away, self._trouble = False, ""
 
     @property
     def collection(self) -> Collection:
@@ -79,8 +82,8 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether new requests are welcome."""
-        return not self.draining
+        """Whether new requests are welcome: not at the end, nor while the store of the index does not answer."""
+        return not (self.draining or self._away)
 
     async def search(self, query: str, k: int, settings: SearchSettings, *, rerank: bool) -> Found:
         """The k best hits of the live generation."""
@@ -134,8 +137,17 @@ class Service:
                 continue
             try:
                 await asyncio.to_thread(self.refresh)
+                self._note("", away=False)
             except (RetrError, OSError) as error:
-                log.warning("the index cannot be refreshed: %s", " ".join(str(error).split()))
+                self._note(" ".join(str(error).split()), away=isinstance(error, Unreachable))
+
+    def _note(self, trouble: str, *, away: bool) -> None:
+        """Log what keeps the index from being followed, once until it changes."""
+        if trouble and trouble != self._trouble:
+            log.warning("the index cannot be refreshed: %s", trouble)
+        elif self._trouble and not trouble:
+            log.warning("the index is followed again")
+        self._away, self._trouble = away, trouble
 
     def tell_queues(self) -> None:
         """Bring the counts of what waits up to date."""
@@ -153,7 +165,8 @@ class Service:
                 )
             return None
         models = self.models
-        collection = Collection.open(self.settings.index, load=models.load_encoder, late=models.load_late)
+        home = self.settings.index
+        collection = kept_by(home).open(home, load=models.load_encoder, late=models.load_late)
         _load(collection)
         self._tell(collection)
         return collection

@@ -1,6 +1,6 @@
 """What a server is told: which models and index, and its limits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from retr.retrieval.errors import BadInput
@@ -27,15 +27,15 @@ _LEAST: dict[str, float] = {
 class ServeSettings:
     """One server.
 
-    `matryoshka` are vector lengths that the encoder was trained for, beside those it knows of itself. `open_to_all`
-    lets a server without keys listen beyond this machine; `writable` lets one without keys be written to.
-    `max_requests` are answered at a time in one worker, further ones get 429. `request_seconds` is the longest that
-    a request may take; `receive_seconds` the longest that its headers, and then its body, may take to arrive.
-    On SIGTERM it says for `drain_wait_seconds` that it is not ready, then takes no more connections and gives
-    requests `drain_seconds` to end.
+    `index` is a folder, or the address of a store, which may hold a password and is told nobody. `matryoshka` are
+    vector lengths that the encoder was trained for, beside those it knows of itself. `open_to_all` lets a server
+    without keys listen beyond this machine; `writable` lets one without keys be written to. `max_requests` are answered
+    at a time in one worker, further ones get 429. `request_seconds` is the longest that a request may take;
+    `receive_seconds` the longest that its headers, and then its body, may take to arrive. On SIGTERM it says for
+    `drain_wait_seconds` that it is not ready, then takes no more connections and gives requests `drain_seconds` to end.
     """
 
-    index: Path | None = None
+    index: Path | str | None = field(default=None, repr=False)
     encoder: str = ""
     rerank: str = ""
     device: str = ""

@@ -1,5 +1,6 @@
 """The address of a collection in PostgreSQL: what libpq reads of it, and the name that is ours."""
 
+import re
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -23,10 +24,12 @@ class Address:
         try:
             parts = urlsplit(text)
             options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        except ValueError as error:
-            raise BadInput(f"The address of the store cannot be read ({error}). {_FORM}") from None
+        except ValueError:  # Its own words may hold the password.
+            raise BadInput(f"The address of the store cannot be read. {_FORM}") from None
         if parts.scheme not in ("postgresql", "postgres"):
             raise BadInput(f"The address has the scheme {parts.scheme!r}. {_FORM}")
+        if "@" in parts.path or not _HOSTS.fullmatch(parts.netloc.rpartition("@")[2]):
+            raise BadInput(f"The address has an @, / or : where it means something else; write %40, %2F, %3A. {_FORM}")
         names = [value for name, value in options if name == "collection"]
         rest = [(name, value) for name, value in options if name != "collection"]
         user, _, host = parts.netloc.rpartition("@")
@@ -46,6 +49,10 @@ class Address:
         """Another collection of the same server."""
         return replace(self, collection=collection)
 
+
+_HOST = r"(?:\[[^\]]*\]|[^:,\[\]]*)(?::\d*)?"
+_HOSTS = re.compile(f"{_HOST}(?:,{_HOST})*")
+"""Hosts with their ports. Anything else after a colon may be a part of a password that was not coded."""
 
 _SECRET = ("password", "sslpassword")
 _FORM = "Give it as postgresql://user@host/database?collection=name."

@@ -9,8 +9,10 @@ from typing import Any
 
 import psycopg
 
+from retr.index.disk.lock import Busy
 from retr.index.postgres.address import Address
-from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound
+from retr.index.stores import Forbidden, Unreachable
+from retr.retrieval.errors import BadInput, Damaged
 
 _IDLE = 8
 """Connections that are kept open for the next call."""
@@ -28,6 +30,7 @@ class Connections:
     """Each transaction has a connection to itself, so threads do not disturb each other."""
 
     def __init__(self, address: Address) -> None:
+        check_readable(address)
         self._address = address
         self._idle: list[Connection] = []
         self._lock, self._process = threading.Lock(), os.getpid()
@@ -89,6 +92,17 @@ class Connections:
             _close(self._idle, self._process)
 
 
+def check_readable(address: Address) -> None:
+    """BadInput for an address that libpq cannot read; its own words may hold the password, and are not told."""
+    try:
+        psycopg.conninfo.conninfo_to_dict(address.server)
+    except psycopg.ProgrammingError:
+        raise BadInput(
+            "PostgreSQL's client library cannot read the address of the store. Write characters that mean something in "
+            "an address by their codes, such as %25 for %, and leave unknown options out."
+        ) from None
+
+
 def _close(idle: list[Connection], process: int) -> None:
     while idle and process == os.getpid():
         idle.pop().close()
@@ -100,17 +114,17 @@ def told(address: Address) -> Iterator[None]:
     try:
         yield
     except psycopg.errors.LockNotAvailable:
-        raise Mismatch(f"Another writer has held {address.shown} for {_WAIT}. Try again when it is done.") from None
+        raise Busy(f"Another writer has held {address.shown} for {_WAIT}. Try again when it is done.") from None
     except psycopg.errors.InsufficientPrivilege as error:
-        raise BadInput(f"The user of {address.shown} may not do this ({_line(error)}). Ask for the right.") from None
+        raise Forbidden(f"The user of {address.shown} may not do this ({_line(error)}). Ask for the right.") from None
     except psycopg.errors.DiskFull as error:
         raise Damaged(f"The server of {address.shown} has no room left ({_line(error)}). Make room there.") from None
     except psycopg.errors.ReadOnlySqlTransaction:
-        raise BadInput(f"{address.shown} is a replica, which only reads. Give the address of the primary.") from None
+        raise Forbidden(f"{address.shown} is a replica, which only reads. Give the address of the primary.") from None
     except psycopg.OperationalError as error:
         if error.sqlstate is None or error.sqlstate[:2] in _AWAY:
             what = f"The PostgreSQL server of {address.shown} does not answer ({_line(error)})."
-            raise NotFound(f"{what} Check address and server.") from None
+            raise Unreachable(f"{what} Check address and server.") from None
         raise Damaged(f"The server of {address.shown} could not do it: {_line(error)}. Nothing was changed.") from None
 
 

@@ -1,7 +1,17 @@
 """Collections that a database keeps: what stands above a `VectorStore`, and the table of those there are."""
 
+from retr.retrieval.errors import BadInput, NotFound
 from retr.retrieval.kinds import resolve
 from retr.retrieval.store import VectorStore
+
+
+class Unreachable(NotFound):
+    """The server of a store does not answer."""
+
+
+class Forbidden(BadInput):
+    """The server of a store does not let its user do this, or only reads."""
+
 
 STORES: dict[str, str] = {
     "postgres": "retr.index.postgres:connect",

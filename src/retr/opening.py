@@ -36,7 +36,7 @@ def create(
     named = [None if one is None else Named(*_named(one)) for one in (encoder, late)]
     main, beside = named if encoder is not None else (named[1], None)
     made, spec = (None, "") if main is None else (main.encoder, main.spec)
-    return _kept_by(path).create(path, encoder=made, spec=spec, late=beside, settings=settings)
+    return kept_by(path).create(path, encoder=made, spec=spec, late=beside, settings=settings)
 
 
 def _named(encoder: "str | Encoder") -> "tuple[Encoder, str]":
@@ -60,7 +60,7 @@ def open(
     from retr.index.dense.gpu import Device
 
     chosen = Device.parse(device) if isinstance(device, str) else device
-    return _kept_by(path).open(path, load=_loader(encoder), late=_loader(late), device=chosen)
+    return kept_by(path).open(path, load=_loader(encoder), late=_loader(late), device=chosen)
 
 
 def load_reranker(spec: str) -> "Scorer | str":
@@ -70,7 +70,7 @@ def load_reranker(spec: str) -> "Scorer | str":
     return spec if by_stored_tokens(spec) else load_scorer(spec)
 
 
-def _kept_by(path: str | Path) -> "type[Collection]":
+def kept_by(path: str | Path) -> "type[Collection]":
     """The kind of collection that is kept at a path, or at the address of a store."""
     from retr.index.collection import Collection
     from retr.index.stores import is_store

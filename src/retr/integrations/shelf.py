@@ -14,6 +14,7 @@ from retr import opening
 from retr.index.collection import Collection
 from retr.index.disk.manifest import holds_index
 from retr.index.settings import CollectionSettings, SearchSettings, WriteSettings
+from retr.index.stores import connect, is_store
 from retr.integrations.diversity import most_diverse
 from retr.integrations.embedders import EmbedderEncoder, is_name
 from retr.retrieval.errors import NotFound
@@ -35,9 +36,10 @@ AT_ONCE = 4096
 class Shelf:
     """Documents by id, found by text or by vector. What other processes commit is seen at the next call.
 
-    Without a `path` the index is a temporary one, removed with the shelf. `encoder` is a spec, an object, or "none" for
-    an index of words alone; None: the one that the index names, or for a new index the default one. Without `create`,
-    NotFound when there is no index. A write waits up to `wait_seconds` for another process's.
+    `path` is a folder, or the address of a store; without it the index is a temporary one, removed with the shelf.
+    `encoder` is a spec, an object, or "none" for an index of words alone; None: the one that the index names, or for a
+    new index the default one. Without `create`, NotFound when there is no index. A write waits up to `wait_seconds` for
+    another process's.
     """
 
     def __init__(
@@ -52,11 +54,11 @@ class Shelf:
         self._writes = WriteSettings(on_duplicate="skip", wait_seconds=wait_seconds)
         self._wait_seconds = wait_seconds
         self._writing = threading.Lock()
-        folder = Path(path) if path is not None else self._temporary()
-        if holds_index(folder) or not create:
-            self._collection = _opened(folder, None if encoder == NO_ENCODER else encoder)
+        home = _home(self._temporary() if path is None else path)
+        if not create or (connect(home).exists() if isinstance(home, str) else holds_index(home)):
+            self._collection = _opened(home, None if encoder == NO_ENCODER else encoder)
         else:
-            self._collection = _made(folder, encoder or opening.DEFAULT_ENCODER, settings)
+            self._collection = _made(home, encoder or opening.DEFAULT_ENCODER, settings)
 
     def _temporary(self) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="retr-"))
@@ -181,20 +183,24 @@ class Shelf:
         ]
 
 
-def _opened(folder: Path, encoder: str | Encoder | None) -> Collection:
+def _home(path: str | Path) -> str | Path:
+    return path if isinstance(path, str) and is_store(path) else Path(path)
+
+
+def _opened(home: str | Path, encoder: str | Encoder | None) -> Collection:
     if not isinstance(encoder, EmbedderEncoder):
-        opened = opening.open(folder, encoder=encoder)
+        opened = opening.open(home, encoder=encoder)
         made_with = opened.manifest.encoder
         if encoder is not None or made_with is None or not is_name(made_with.spec):
             return opened
-        return Collection.open(folder, load=_embedder_needed)
+        return opening.kept_by(home).open(home, load=_embedder_needed)
 
     def checked(_: str) -> Encoder:
         facts = collection.manifest.encoder
         encoder.check_golden(() if facts is None else facts.golden)
         return encoder
 
-    collection = Collection.open(folder, load=checked)
+    collection = opening.kept_by(home).open(home, load=checked)
     return collection
 
 
@@ -202,10 +208,10 @@ def _embedder_needed(name: str) -> Encoder:
     raise NotFound(f"The index was made with the embedder {name}, which only the caller can make. Give it here too.")
 
 
-def _made(folder: Path, encoder: str | Encoder, settings: CollectionSettings | None) -> Collection:
+def _made(home: str | Path, encoder: str | Encoder, settings: CollectionSettings | None) -> Collection:
     if isinstance(encoder, EmbedderEncoder):
-        return Collection.create(folder, encoder=encoder, spec=encoder.name, settings=settings)
-    return opening.create(folder, encoder=None if encoder == NO_ENCODER else encoder, settings=settings)
+        return opening.kept_by(home).create(home, encoder=encoder, spec=encoder.name, settings=settings)
+    return opening.create(home, encoder=None if encoder == NO_ENCODER else encoder, settings=settings)
 
 
 def _row(vector: Vector) -> NDArray[np.float32]:

@@ -242,6 +242,27 @@ def test_a_password_is_never_told(address: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://me:hunter2%zz@h/d",
+        "postgresql://me:hunter2/x@h/d",
+        "postgresql://me:hunter2@h/d?hunter2",
+        "postgresql://me:hunter2@h/d?sslmode=hunter2&nothing=1",
+        "postgresql://me:hunter2@[h/d",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_not_told(text: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        connect(text)
+    assert "hunter2" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_several_hosts_are_read_by_the_client_library() -> None:
+    shown = Address.parse("postgresql://me:hunter2@one:5432,[::1]:5433,two/db?target_session_attrs=read-write").shown
+    assert shown == "postgresql://me@one:5432,[::1]:5433,two/db?target_session_attrs=read-write&collection=default"
+
+
+@pytest.mark.parametrize(
     "text", ["postgresql://h/d?collection=", "postgresql://h/d?x", "postgresql://h/d?collection=%00"]
 )
 def test_an_address_that_is_none_is_refused(text: str) -> None:
