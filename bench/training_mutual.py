@@ -1,6 +1,7 @@
 """Bi-, cross-, uni- and poly-encoders trained alike on MuTual: which one picks the right reply, and in what time?
 
     RETR_DATA=… python bench/training_mutual.py            # trains and scores what is missing, cell by cell
+    RETR_DATA=… python bench/training_mutual.py --longer   # the cross-encoder once more, with --longer-steps
     RETR_DATA=… python bench/training_mutual.py --times    # how long a context takes; on an idle machine
     RETR_DATA=… python bench/training_mutual.py --collect  # trains nothing
 
@@ -16,6 +17,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,8 @@ def main() -> None:
     torch.set_num_threads(1)
     if args.times:
         write(args.work / "times.json", time_all(args))
+    elif args.longer:
+        run_longer(args)
     elif not args.collect:
         run(args)
     from training_mutual_tables import result
@@ -68,11 +72,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--precision", default="bfloat16")
+    parser.add_argument("--longer-steps", type=int, default=600)
     parser.add_argument("--sampled", type=int, default=200, help="contexts scored with 10 and 20 candidates")
     parser.add_argument("--timed", type=int, default=20, help="contexts timed")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--rows", type=int, help="a quick look: only so many dialogues of each split")
     parser.add_argument("--seed", type=int, default=7, help="of samples, added candidates and tests")
+    parser.add_argument("--longer", action="store_true", help="train the cross-encoder for --longer-steps, as well")
     parser.add_argument("--times", action="store_true", help="time the trained models of the first seed")
     parser.add_argument("--collect", action="store_true", help="record what is there; train nothing")
     parser.add_argument("--fresh", action="store_true", help="forget what was trained")
@@ -102,13 +108,42 @@ def run(args: argparse.Namespace) -> None:
     rows = write_rows(training, args.work / "training.jsonl")
     for seed in SEEDS:
         for kind in KINDS:
-            path = args.work / "measured" / f"{kind}-{seed}.json"
-            if not path.exists():
-                out = args.work / "models" / f"{kind}-{seed}"
-                asked = {"seed": seed, "learning_rate": rate_of(kind, args.work), "steps": args.steps}
-                found = train(start.tables(kind, rows, out, asked), progress(f"{kind}, seed {seed}"))
-                said = {"kind": kind, **asked, **found, **recording.commit()}
-                write(path, {**said, "scores": tested_scores(kind, out, tested, args)})
+            cell(Ground(start, rows, tested, args), kind, {"seed": seed, "steps": args.steps}, "measured")
+
+
+def run_longer(args: argparse.Namespace) -> None:
+    """The cross-encoder with more steps than the others, at its own learning rate, seed by seed."""
+    training, tested = dialogues(args)
+    rows = write_rows(training, args.work / "training.jsonl")
+    start = Start(args.model, args.layers, args.batch_size, args.precision)
+    for seed in SEEDS:
+        cell(Ground(start, rows, tested, args), "cross", {"seed": seed, "steps": args.longer_steps}, "longer")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all cells begin with, learn from and are asked."""
+
+    start: Start
+    rows: Path
+    tested: Sequence[Dialogue]
+    args: argparse.Namespace
+
+
+def cell(ground: Ground, kind: str, asked: dict[str, Any], place: str) -> None:
+    """Train one model and write down what it says of the tested dialogues, unless that is there."""
+    work = ground.args.work
+    name = f"{kind}-{asked['seed']}"
+    path = work / place / f"{name}.json"
+    if path.exists():
+        return
+    out = work / "models" / (name if place == "measured" else f"{place}-{name}")
+    asked = {**asked, "learning_rate": rate_of(kind, work)}
+    found = train(
+        ground.start.tables(kind, ground.rows, out, asked), progress(f"{place}: {kind}, seed {asked['seed']}")
+    )
+    said = {"kind": kind, **asked, **found, **recording.commit()}
+    write(path, {**said, "scores": tested_scores(kind, out, ground.tested, ground.args)})
 
 
 def dialogues(args: argparse.Namespace) -> tuple[list[Dialogue], list[Dialogue]]:
@@ -194,7 +229,7 @@ def read(work: Path) -> Mapping[str, Any]:
     def all_of(folder: str) -> list[Any]:
         return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((work / folder).glob("*.json"))]
 
-    found: dict[str, Any] = {"rates": all_of("rates"), "cells": all_of("measured")}
+    found: dict[str, Any] = {"rates": all_of("rates"), "cells": all_of("measured"), "longer": all_of("longer")}
     for name in ("data", "times"):
         path = work / f"{name}.json"
         found[name] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None

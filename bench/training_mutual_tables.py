@@ -9,6 +9,7 @@ from typing import Any
 
 from tables import Table, number
 from training_mutual_kinds import KINDS, summary
+from training_mutual_longer import longer, longer_table
 from training_mutual_plot import draw
 from training_mutual_values import Figure, Measured, measured, per_query
 
@@ -26,13 +27,15 @@ def result(found: Found, args: argparse.Namespace) -> dict[str, Any]:
     known = measured(found["cells"], found["data"]["rights"], args.seed)
     costs = {kind: [cell for cell in found["cells"] if cell["kind"] == kind] for kind in KINDS}
     tables = [quality(known, costs), lists(known), pairs(known), rates(found["rates"])]
-    times = found["times"]
+    times, more = found["times"], longer(found, args.seed)
+    tables += [longer_table(more)] if more else []
     return {
         "title": "Response selection on MuTual",
         "rows": list(rows(known, costs)),
         "rates": found["rates"],
         "data": {name: value for name, value in found["data"].items() if name not in ("rights", "untrained")},
         "times": times,
+        "longer": more,
         "findings": list(findings(known, args.layers)),
         "values": values(known),
         "tables": [table.json() for table in [*tables, *([timing(times)] if times else [])]],

@@ -131,3 +131,20 @@ def test_findings_are_of_every_kind_against_the_cross_encoder_and_name_seeds_wit
     assert bi["difference"] == -0.5 and bi["low"] <= -0.5 <= bi["high"] and against[cross[0]] is None
     several = measured([cell(kind, seed, seed == 1) for kind in KINDS for seed in (0, 1)], {"a": 0, "b": 0}, 7)
     assert all(row["seeds"] == 2 and row["sd"] > 0 for row in findings(several, 3) if row["metric"] == "R@1")
+
+
+def test_a_longer_training_is_compared_over_the_seeds_it_has() -> None:
+    from training_mutual_kinds import KINDS
+    from training_mutual_longer import longer, longer_table
+
+    cells = [cell(kind, seed, seed == 0) for kind in KINDS for seed in (0, 1)]
+    more = [{**cell("cross", 0, False), "steps": 600, "cpu_seconds": 1.0}]
+    found = {"cells": cells, "longer": more, "data": {"rights": {"a": 0, "b": 0}}}
+    told = longer(found, 7)
+    assert told is not None
+    assert told["seeds"] == [0]
+    gains = {(one["kind"], one["metric"]): one["difference"] for one in told["differences"]}
+    assert set(gains) == {(kind, metric) for kind in KINDS for metric in ("R@1", "MRR")}
+    assert gains["bi", "R@1"] == 1 - told["figures"]["R@1"]["mean"] > 0
+    assert "600 steps, 1 seed " in longer_table(told).markdown()
+    assert longer({**found, "longer": []}, 7) is None
