@@ -12,6 +12,7 @@ pytest.importorskip("transformers")
 
 from retr.encoders import load_encoder, load_scorer  # noqa: E402
 from retr.encoders.late.scorer import LateScorer  # noqa: E402
+from retr.encoders.late.scoring import copy_scoring, read_scoring  # noqa: E402
 from retr.encoders.late.xpool import XPool as Served  # noqa: E402
 from retr.encoders.late.xpool import read_xpool  # noqa: E402
 from retr.encoders.objectives import objective_from  # noqa: E402
@@ -22,6 +23,7 @@ from retr.encoders.trainable.xpool import XPool  # noqa: E402
 from retr.encoders.training.batches import Batch  # noqa: E402
 from retr.retrieval.embeddings import TokenVectors  # noqa: E402
 from retr.retrieval.errors import BadInput, Damaged, NotFound  # noqa: E402
+from retr.retrieval.settings import settings_from  # noqa: E402
 from retr.retrieval.transport import Transport, TransportSettings  # noqa: E402
 
 MakeFolder = Callable[..., Path]
@@ -70,7 +72,7 @@ def by_torch(module: XPool, query: Any, document: Any) -> float:
     frames = norm("given", document.double())
     out = norm("pooled", attention(norm("given", text)[None], frames[None], frames[None], need_weights=False)[0][0])
     out = norm("final", out + out @ parts["linear.weight"].T + parts["linear.bias"])
-    return float(torch.nn.functional.cosine_similarity(out, text))
+    return float(torch.nn.functional.cosine_similarity(out, text).detach())
 
 
 def every(module: XPool | TransportSettings) -> Callable[..., Any]:
@@ -230,6 +232,22 @@ def _opened(folder: Path) -> Any:
     student = open_late(folder)
     student.module.eval()
     return student
+
+
+def test_an_exported_folder_keeps_its_scoring(make_folder: MakeFolder, tmp_path: Path) -> None:
+    asked = settings_from(LateSettings, {"dim": 8, "scoring": "ot", "transport": {"epsilon": 0.2}}, "[student]")
+    for name, settings in {
+        "ot": asked,
+        "xpool": LateSettings(dim=8, scoring="xpool"),
+        "plain": LateSettings(dim=8),
+    }.items():
+        folder, out = tmp_path / name, tmp_path / f"{name}-out"
+        open_late(make_folder("bert"), settings).save(folder)
+        out.mkdir()
+        copy_scoring(folder, out)
+        assert read_scoring(out) == read_scoring(folder) == settings.scored()
+        assert (out / "xpool.safetensors").exists() == (name == "xpool")
+    assert read_scoring(tmp_path / "ot").transport.epsilon == 0.2
 
 
 def test_weights_that_do_not_fit_and_settings_that_make_no_sense_are_refused(
