@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.filters import Filter
 from retr.retrieval.records import Document
+from retr.retrieval.store_words import WordStatistics
 
 MAX_PASSAGES = 1 << 20
 """Passages that one document may have: a passage's row is its document's number times this, and its ordinal."""
@@ -87,10 +88,14 @@ class DenseQuery:
 
 @dataclass(frozen=True, slots=True)
 class WordsQuery:
-    """The passages that hold a text's terms, by BM25; `terms` says how often each comes in the text."""
+    """The passages that hold a text's terms, by BM25; `terms` says how often each comes in the text.
+
+    `statistics` weigh the terms where those are not of the store that is asked, but of more than it holds.
+    """
 
     text: str
     terms: Mapping[str, int]
+    statistics: WordStatistics | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +124,12 @@ class Found:
 
 
 class StoreSnapshot(Protocol):
-    """One generation, to be read. Documents have a number that rises in the order they were written."""
+    """One generation, to be read. Documents have a number; where `ordered`, it rises as they were written."""
+
+    @property
+    def ordered(self) -> bool:
+        """Whether documents come in the order they were written; else only those of one shard do."""
+        ...
 
     @property
     def facts(self) -> StoreFacts:
@@ -186,6 +196,14 @@ class StoreSnapshot(Protocol):
         ...
 
 
+class CountsWords(StoreSnapshot, Protocol):
+    """A generation that can be one of several: it counts words, and weighs them by what all of them count."""
+
+    def statistics(self, query: WordsQuery) -> WordStatistics:
+        """How often a query's terms come here."""
+        ...
+
+
 class VectorStore(StoreSnapshot, Protocol):
     """A collection in a database. Asked directly it reads what is newest, each call for itself."""
 
@@ -235,6 +253,10 @@ class VectorStore(StoreSnapshot, Protocol):
 
     def publish(self, name: str) -> int:
         """Give this collection another's name and place in one step, for all readers; gives the generation."""
+        ...
+
+    def drop(self) -> None:
+        """Remove the collection, and all that it holds, for good."""
         ...
 
     def check(self) -> tuple[list[str], list[str]]:

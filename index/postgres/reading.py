@@ -72,6 +72,8 @@ def has_index(connection: Connection, home: str) -> bool:
 class Reader:
     """What a transaction sees of the documents of a collection."""
 
+    ordered = True
+
     def __init__(self, connection: Connection, entry: Entry) -> None:
         self._connection, self._entry, self._tables = connection, entry, Tables(entry.home)
 

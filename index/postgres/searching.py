@@ -67,7 +67,7 @@ class Searches(Reader):
 
     def explain(self, query: WordsQuery, row: int) -> list[dict[str, Any]]:
         """What each term gave to the row's score."""
-        statistics = self._statistics(query)
+        statistics = self.statistics(query)
         base, slope = statistics.norm()
         weights = statistics.weights(query.terms)
         held = self._all(
@@ -98,7 +98,7 @@ class Searches(Reader):
         return self._found(_NEAREST, [vector], where, [vector, k], type=sql.SQL(self._entry.type))
 
     def _words(self, query: WordsQuery, k: int, where: Filter | None) -> Found:
-        statistics = self._statistics(query)
+        statistics = self.statistics(query)
         weights = statistics.weights(query.terms)
         if not weights:
             return found_of([])
@@ -110,7 +110,10 @@ class Searches(Reader):
         lists = query.lists + (found[0][0] if found else -1) * CENTROIDS
         return self._found(_LISTED, [query.tokens.tolist(), lists.tolist(), query.weights.tolist()], where, [k])
 
-    def _statistics(self, query: WordsQuery) -> WordStatistics:
+    def statistics(self, query: WordsQuery) -> WordStatistics:
+        """How often a query's terms come; what the query brings along goes before."""
+        if query.statistics is not None:
+            return query.statistics
         holding = dict(self._all(_HOLDING, [list(query.terms)]))
         return WordStatistics(self.facts.passages, self.facts.length, holding)
 

@@ -16,6 +16,7 @@ class Forbidden(BadInput):
 STORES: dict[str, str] = {
     "postgres": "retr.index.postgres:connect",
     "postgresql": "retr.index.postgres:connect",
+    "sharded": "retr.index.sharded:connect",
 }
 """The scheme of an address to what opens it: a function of the address."""
 

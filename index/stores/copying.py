@@ -47,26 +47,43 @@ def rows(snapshot: StoreSnapshot) -> Iterator[StoredDocument]:
     """All documents with their vectors and tokens, by number."""
     numbers = iter([number for number, _ in snapshot.ids()])
     while part := list(islice(numbers, _AT_ONCE)):
-        found = snapshot.get(part)
-        places = [row_of(number, at) for number in part for at in range(len(found[number].spans))]
-        chosen, facts, at = np.array(places, np.int64), snapshot.facts, 0
-        vectors = None if facts.encoder is None else snapshot.vectors(chosen)
-        tokens = None if facts.late is None else _listed(snapshot, chosen)
-        for number in part:
-            here = slice(at, at + len(found[number].spans))
-            at = here.stop
-            own = None if vectors is None else vectors[here], None if tokens is None else tokens[here]
-            yield replace(found[number], vectors=own[0], tokens=own[1])
+        yield from _whole(snapshot, part)
+
+
+def _whole(snapshot: StoreSnapshot, numbers: list[int]) -> Iterator[StoredDocument]:
+    """Some documents with their vectors and tokens, in the order given."""
+    found = snapshot.get(numbers)
+    places = [row_of(number, at) for number in numbers for at in range(len(found[number].spans))]
+    chosen, facts, at = np.array(places, np.int64), snapshot.facts, 0
+    vectors = None if facts.encoder is None else snapshot.vectors(chosen)
+    tokens = None if facts.late is None else _listed(snapshot, chosen)
+    for number in numbers:
+        here = slice(at, at + len(found[number].spans))
+        at = here.stop
+        own = None if vectors is None else vectors[here], None if tokens is None else tokens[here]
+        yield replace(found[number], vectors=own[0], tokens=own[1])
 
 
 def compare(source: StoreSnapshot, target: StoreSnapshot, from_: str, into: str) -> None:
-    """Damaged where two collections do not hold the same documents in the same order, vectors within rounding."""
+    """Damaged where two collections do not hold the same documents, vectors within rounding.
+
+    In the same order too, if both have one.
+    """
     if source.facts.documents != target.facts.documents or source.facts.passages != target.facts.passages:
         raise Damaged(f"{into} holds {target.facts.documents} documents, {from_} {source.facts.documents}. Copy again.")
-    for old, new in zip(rows(source), rows(target), strict=True):
+    ordered = source.ordered and target.ordered
+    for old, new in zip(rows(source), rows(target) if ordered else _as_in(source, target), strict=True):
         same = (old.document, list(old.spans)) == (new.document, list(new.spans)) and old.record_hash == new.record_hash
         if not same or not _same_vectors(old.vectors, new.vectors) or old.tokens != new.tokens:
             raise Damaged(f"The document {old.document.id!r} is not the same in {into} as in {from_}. Copy again.")
+
+
+def _as_in(source: StoreSnapshot, target: StoreSnapshot) -> Iterator[StoredDocument]:
+    """The target's documents, in the order that those with their ids have in the source."""
+    ids = (id for _, id in source.ids())
+    while part := list(islice(ids, _AT_ONCE)):
+        numbers = target.numbers_of(part)
+        yield from _whole(target, [numbers[id] for id in part if id in numbers])
 
 
 def _listed(snapshot: StoreSnapshot, rows: NDArray[np.int64]) -> list[CodedTokens]:

@@ -30,6 +30,12 @@ class Direct(ABC):
         """The newest generation, the same for all that is read of it."""
 
     @property
+    def ordered(self) -> bool:
+        """Whether documents come in the order they were written."""
+        with self.snapshot() as snapshot:
+            return snapshot.ordered
+
+    @property
     def facts(self) -> StoreFacts:
         """What it holds now."""
         with self.snapshot() as snapshot:

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 class FolderSnapshot:
     """One generation of a folder."""
 
+    ordered = True
+
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
@@ -264,6 +266,10 @@ class FolderStore(FolderSnapshot):
     def publish(self, name: str) -> int:
         """Not for a folder: whoever opens a path opens that folder."""
         raise BadInput(f"{str(self._folder)!r} is a folder, which has no other name. Use retr reindex, or rename it.")
+
+    def drop(self) -> None:
+        """Not for a folder, which is removed as folders are."""
+        raise BadInput(f"{str(self._folder)!r} is a folder. Remove it as any other.")
 
     def check(self) -> tuple[list[str], list[str]]:
         """What was checked and is sound, and what is not."""

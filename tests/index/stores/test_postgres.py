@@ -273,7 +273,7 @@ def test_an_address_that_is_none_is_refused(text: str) -> None:
 def test_an_unknown_kind_of_store_names_those_there_are() -> None:
     with pytest.raises(NotFound, match="postgresql"):
         connect("postgresq://host/db")
-    assert set(STORES) == {"postgres", "postgresql"}
+    assert set(STORES) == {"postgres", "postgresql", "sharded"}
 
 
 def test_a_collection_that_is_not_there_is_not_made_by_opening(address: str, server: str) -> None:
