@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from retr.cli.serving import documents, embeddings, health, judgements, page, reranking, searching
+from retr.cli.serving import documents, embeddings, health, judgements, page, pictures, reranking, searching
 from retr.cli.serving.failures import Failure, answer
 from retr.cli.serving.guarding import FREE, Guard, rule_of
 from retr.cli.serving.keys import Keys
@@ -20,6 +20,7 @@ ROUTERS = (
     reranking.cohere,
     reranking.jina,
     searching.routes,
+    pictures.routes,
     documents.routes,
     judgements.routes,
     page.routes,

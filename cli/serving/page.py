@@ -15,13 +15,14 @@ FILES: Mapping[str, str] = {
     "style.css": "text/css; charset=utf-8",
     "search.js": "text/javascript; charset=utf-8",
     "hits.js": "text/javascript; charset=utf-8",
+    "pictures.js": "text/javascript; charset=utf-8",
     "explaining.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
@@ -40,6 +41,7 @@ class IndexTold(Told):
     encoder: str | None
     reranker: str | None
     writable: bool
+    images: bool
 
 
 @routes.get("/", include_in_schema=False)
@@ -68,6 +70,7 @@ async def index(request: Request) -> Response:
             "modes": [*(mode for mode, held in vectors if held is not None), "lexical"],
             "encoder": next(iter(models.encoder_names), None),
             "reranker": service.reranker,
+            "images": any(facts.reads_images for facts in manifest.encoders),
             "writable": request.scope.get("retr.scope") == "write",
         }
     )

@@ -10,10 +10,12 @@ from starlette.responses import Response
 
 from retr.cli.hits import hit_json
 from retr.cli.serving.parsing import Asked, Text, Told, reply, router, service_of
+from retr.cli.serving.pictures import Base64, asking
 from retr.cli.serving.service import Found, Service
 from retr.index.searching import MAX_QUERY_CHARACTERS
 from retr.index.settings import SearchSettings
 from retr.retrieval.errors import BadInput, NotFound
+from retr.retrieval.pictures import Picture
 
 MOST_HITS = 1000
 MOST_CANDIDATES = 10_000
@@ -25,9 +27,13 @@ Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class SearchRequest(Asked):
-    """The words of `retr search`: `where` is a filter, `rerank` lets the server's reranker see the best hits."""
+    """The words of `retr search`: `where` is a filter, `rerank` lets the server's reranker see the best hits.
 
-    query: Annotated[Text, Field(max_length=MAX_QUERY_CHARACTERS)]
+    In place of the query an `image` may ask, the bytes of a file in base64, where the index's encoder reads images.
+    """
+
+    query: Annotated[Text, Field(max_length=MAX_QUERY_CHARACTERS)] | None = None
+    image: Base64 | None = None
     k: Annotated[int, Field(ge=1, le=MOST_HITS)] = 10
     mode: str = "hybrid"
     where: Annotated[str, Field(max_length=8192)] | None = None
@@ -40,6 +46,13 @@ class SearchRequest(Asked):
     exact: bool = False
     passages: bool = False
     explain: bool = False
+
+    @property
+    def asked(self) -> str | Picture:
+        """The query, or the picture in its place; BadInput without either, with both, or for what is no picture."""
+        if (self.query is None) == (self.image is None):
+            raise BadInput("query: give the query, or in its place an image; one of the two.")
+        return asking(self.image) if self.image is not None else self.query or ""
 
     def settings(self) -> SearchSettings:
         """The same as the library words it; BadInput for names that it does not know."""
@@ -85,7 +98,7 @@ class HitTold(Told):
 
 
 class SearchAnswer(Told):
-    """Best first; `generation` is that of the index which answered."""
+    """Best first; `generation` is that of the index which answered. The query is empty where an image asked."""
 
     query: str
     hits: list[HitTold]
@@ -99,12 +112,13 @@ async def search(body: SearchRequest, request: Request) -> Response:
     """The k best hits; `took_ms` is from the request's arrival, waiting included."""
     started = time.perf_counter()
     service, settings = service_of(request), body.settings()
-    found = await service.search(body.query, body.k, settings, rerank=body.rerank)
-    hits = await asyncio.to_thread(_hits, service, found, body.query)
+    query = await asyncio.to_thread(lambda: body.asked) if body.image else body.asked
+    found = await service.search(query, body.k, settings, rerank=body.rerank)
+    hits = await asyncio.to_thread(_hits, service, found, body.query or "")
     took = round((time.perf_counter() - started) * 1000, 1)
     return reply(
         {
-            "query": body.query,
+            "query": body.query or "",
             "hits": hits,
             "took_ms": took,
             "mode": settings.mode,

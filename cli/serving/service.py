@@ -19,6 +19,7 @@ from retr.index.settings import SearchSettings
 from retr.index.stores import Unreachable
 from retr.opening import kept_by
 from retr.retrieval.errors import BadInput, RetrError
+from retr.retrieval.pictures import Picture
 from retr.retrieval.records import Hit
 
 SEARCHES_AT_ONCE = 16
@@ -85,14 +86,16 @@ class Service:
         """Whether new requests are welcome: not at the end, nor while the store of the index does not answer."""
         return not (self.draining or self._away)
 
-    async def search(self, query: str, k: int, settings: SearchSettings, *, rerank: bool) -> Found:
+    async def search(self, query: str | Picture, k: int, settings: SearchSettings, *, rerank: bool) -> Found:
         """The k best hits of the live generation."""
         _ = self.collection
         if rerank and self.reranker is None:
             raise Failure(404, "This server has no reranker. Start it with --rerank cross=FOLDER.", "no_model")
-        check_query(query)
-        # Reranked and explained searches share nothing, and so go alone.
-        alone = object() if rerank or settings.explain else None
+        pictured = isinstance(query, Picture)
+        if isinstance(query, str):
+            check_query(query)
+        # Reranked and explained searches share nothing, nor do those by a picture, and so they go alone.
+        alone = object() if rerank or settings.explain or pictured else None
         waiting = self._searches.submit([query], [1], key=(k, settings, rerank, alone))
         found: list[Found] = await asyncio.wrap_future(waiting)
         return found[0]
@@ -175,13 +178,13 @@ class Service:
         self.metrics.generation.set(collection.manifest.generation)
         self.metrics.documents.set(collection.manifest.live_documents)
 
-    def _search(self, key: tuple[int, SearchSettings, bool, Any], queries: list[str]) -> list[Found]:
+    def _search(self, key: tuple[int, SearchSettings, bool, Any], queries: list[Any]) -> list[Found]:
         k, settings, rerank, _ = key
         collection = self.collection
         scorer = self._by() if rerank else None
         for _ in range(_TRIES):
             before = collection.manifest.generation
-            found = collection.search_many(queries, k, settings=settings, rerank=scorer)
+            found = _found(collection, queries, k, settings, scorer)
             if collection.manifest.generation == before:
                 break  # else a refresh came between, and which generation answered is not known
         return [Found(hits, before) for hits in found]
@@ -191,6 +194,15 @@ class Service:
         done = write_all(collection, writes, self.settings.write_wait_seconds)
         self._tell(collection)
         return done
+
+
+def _found(
+    collection: Collection, queries: list[Any], k: int, settings: SearchSettings, scorer: Any
+) -> list[list[Hit]]:
+    """The hits of queries in words, or of one picture."""
+    if isinstance(queries[0], Picture):
+        return [collection.search(image=queries[0], k=k, settings=settings, rerank=scorer)]
+    return collection.search_many(queries, k, settings=settings, rerank=scorer)
 
 
 def _load(collection: Collection) -> None:

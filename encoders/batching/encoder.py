@@ -1,12 +1,13 @@
 """An encoder and a scorer whose callers, in any thread, share batches: for those who ask by the usual protocols."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 from retr.encoders.batching.pairs import PairBatcher
 from retr.encoders.batching.texts import TextBatcher, joined
-from retr.retrieval.embeddings import Floats, Vectors
-from retr.retrieval.protocols import Similarity, TokenAware
+from retr.retrieval.embeddings import Embeddings, Floats, Vectors
+from retr.retrieval.pictures import Picture
+from retr.retrieval.protocols import Box, ReadsImages, Similarity, TokenAware
 
 
 class SharedEncoder:
@@ -54,9 +55,32 @@ class SharedTokenEncoder(SharedEncoder):
         return encoder.tokenizer
 
 
+class SharedImageEncoder(SharedEncoder):
+    """The same of an encoder that reads images too. Images are not batched between callers."""
+
+    def encode_images(self, images: Iterable[Picture]) -> Embeddings:
+        """One embedding an image, in order."""
+        return self._reader.encode_images(images)
+
+    def boxes(self, width: int, height: int) -> Sequence[Box]:
+        """Where each of a picture's vectors stands."""
+        return self._reader.boxes(width, height)
+
+    @property
+    def _reader(self) -> ReadsImages:
+        return cast(ReadsImages, self.batcher.encoder)
+
+
+class SharedImageTokenEncoder(SharedImageEncoder, SharedTokenEncoder):
+    """The same of one that reads images and shows its tokenizer."""
+
+
 def shared(batcher: TextBatcher) -> SharedEncoder:
     """The encoder of a batcher, as callers know encoders."""
-    return SharedTokenEncoder(batcher) if isinstance(batcher.encoder, TokenAware) else SharedEncoder(batcher)
+    aware, images = isinstance(batcher.encoder, TokenAware), isinstance(batcher.encoder, ReadsImages)
+    if images:
+        return SharedImageTokenEncoder(batcher) if aware else SharedImageEncoder(batcher)
+    return SharedTokenEncoder(batcher) if aware else SharedEncoder(batcher)
 
 
 class SharedScorer:

@@ -1,6 +1,7 @@
 // Why a hit is where it is: the parts of its score as a tree, and which token matched which.
 
 import { element, marked } from "/page/hits.js";
+import { patchMap } from "/page/pictures.js";
 
 function leaf(value) {
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : value.toPrecision(4);
@@ -43,13 +44,13 @@ function tokenMap(hit, tokens) {
 }
 
 export function explained(hit) {
-  const made = tree(hit.explain);
+  const { tokens = [], words, ...late } = hit.explain.late ?? {};
+  const made = tree(hit.explain.late ? { ...hit.explain, late: words ? late : hit.explain.late } : hit.explain);
   made.className = "tree";
-  const tokens = hit.explain.late?.tokens ?? [];
   return element(
     "div",
     {},
     element("details", { class: "explain", open: true }, element("summary", {}, "Why is this hit here?"), made),
-    tokenMap(hit, tokens),
+    words ? patchMap(hit, words) : tokenMap(hit, tokens),
   );
 }

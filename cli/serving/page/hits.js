@@ -1,6 +1,7 @@
 // Hits as elements. Texts become text nodes alone: nothing of a document is ever read as HTML.
 
 import { explained } from "/page/explaining.js";
+import { pictured } from "/page/pictures.js";
 
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -82,18 +83,20 @@ function origin(source) {
   return parts.filter(Boolean).join(", ");
 }
 
-// `actions` are narrow(condition), and judge(id, grade) where this caller may judge.
+// `actions` are narrow(condition), judge(id, grade) where this caller may judge, and show(path), which fetches a picture.
 export function hitElement(hit, actions) {
   const name = hit.title || hit.id;
+  const picture = hit.source.image ? pictured(hit, name, actions.show) : "";
   const passage = element("p", { class: "passage", dir: "auto" }, ...marked(hit.text, marksIn(hit.text, hit.snippet)));
   return element(
     "li",
     { class: "hit", tabindex: "-1", "data-id": hit.id, "aria-label": `${hit.rank}. ${name}` },
     element("h2", { dir: "auto" }, `${hit.rank}. ${name}`),
     element("p", { class: "source" }, `${hit.id} · ${hit.score.toFixed(4)}`, origin(hit.source) && ` · ${origin(hit.source)}`),
+    picture,
     element("p", { class: "snippet", dir: "auto" }, ...marked(hit.snippet.text, hit.snippet.marks)),
     facts(hit.metadata, actions.narrow),
-    element("details", { class: "whole" }, element("summary", {}, "Whole passage"), passage),
+    hit.text ? element("details", { class: "whole" }, element("summary", {}, "Whole passage"), passage) : "",
     hit.explain ? explained(hit) : "",
     actions.judge ? thumbs(hit, name, actions.judge) : "",
   );

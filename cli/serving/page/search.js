@@ -1,12 +1,13 @@
 // Search as you type over POST /v1/search; what is asked stands in the address, so that it can be shared.
 
 import { element, hitElement, showGrades } from "/page/hits.js";
+import { asBase64 } from "/page/pictures.js";
 
 const PAUSE_MILLISECONDS = 150;
 const KEY = "retr-key";
 const at = (id) => document.getElementById(id);
 const [form, query, where, k, list, status, problem] = ["form", "query", "where", "k", "hits", "status", "problem"].map(at);
-const [rerank, explain] = ["rerank", "explain"].map(at);
+const [rerank, explain, image] = ["rerank", "explain", "image"].map(at);
 
 let asking = new AbortController();
 let timer = 0;
@@ -14,19 +15,21 @@ let index = { modes: ["hybrid", "dense", "lexical"], writable: false };
 let shown = "";
 let grades = {};
 
-async function call(path, body, signal) {
+async function answered(path, body, signal) {
   const headers = { "Content-Type": "application/json" };
   const key = sessionStorage.getItem(KEY);
   if (key) headers.Authorization = `Bearer ${key}`;
   const answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
-  const told = await answer.json();
   if (answer.status === 401) {
     await askKey();
-    return call(path, body, signal);
+    return answered(path, body, signal);
   }
-  if (!answer.ok) throw new Error(told.error.message);
-  return told;
+  if (!answer.ok) throw new Error((await answer.json()).error.message);
+  return answer;
 }
+
+const call = async (path, body, signal) => (await answered(path, body, signal)).json();
+const fetched = async (path) => (await answered(path, null, asking.signal)).blob();
 
 let asked = null;
 function askKey() {
@@ -49,15 +52,17 @@ function askKey() {
 
 const mode = () => document.querySelector("input[name=mode]:checked")?.value ?? index.modes[0];
 
-function request() {
-  const body = { query: query.value, k: Number(k.value), mode: mode(), explain: explain.checked, rerank: rerank.checked };
+async function request() {
+  const [file] = image.files;
+  const asks = file ? { image: await asBase64(file) } : { query: query.value };
+  const body = { ...asks, k: Number(k.value), mode: mode(), explain: explain.checked, rerank: rerank.checked };
   if (where.value.trim()) body.where = where.value;
   return body;
 }
 
 function remember(body) {
   const words = new URLSearchParams();
-  if (body.query.trim()) words.set("q", body.query);
+  if (body.query?.trim()) words.set("q", body.query);
   if (body.mode !== index.modes[0]) words.set("mode", body.mode);
   if (body.where) words.set("where", body.where);
   if (body.k !== 10) words.set("k", body.k);
@@ -69,11 +74,12 @@ async function search() {
   asking.abort();
   asking = new AbortController();
   const { signal } = asking;
-  const body = request();
+  const body = await request();
+  if (signal.aborted) return;
   remember(body);
   problem.textContent = "";
   where.removeAttribute("aria-invalid");
-  if (!body.query.trim()) {
+  if (!body.image && !body.query.trim()) {
     list.replaceChildren();
     status.textContent = "";
     return;
@@ -82,7 +88,7 @@ async function search() {
   try {
     const found = await call("/v1/search", body, signal);
     show(found);
-    grades = index.writable ? (await call(`/v1/judgements?${new URLSearchParams({ query: body.query })}`, null, signal)).grades : {};
+    grades = judged() ? (await call(`/v1/judgements?${new URLSearchParams({ query: body.query })}`, null, signal)).grades : {};
     showGrades(list, grades);
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -96,12 +102,15 @@ async function search() {
 }
 
 function show(found) {
-  const actions = { narrow, judge: index.writable ? judge : null };
+  const actions = { narrow, judge: judged() ? judge : null, show: fetched };
   shown = found.query;
   list.replaceChildren(...found.hits.map((hit) => hitElement(hit, actions)));
   const count = found.hits.length === 1 ? "1 hit" : `${found.hits.length} hits`;
   status.textContent = found.hits.length ? `${count} in ${found.took_ms.toFixed(0)} ms` : "No hits.";
 }
+
+// Thumbs are of a question in words.
+const judged = () => index.writable && !image.files.length;
 
 async function judge(id, grade) {
   const taken = grades[id] !== undefined && Math.min(grades[id], 1) === grade;
@@ -121,6 +130,11 @@ function narrow(condition) {
 }
 
 function soon() {
+  image.value = "";
+  later();
+}
+
+function later() {
   clearTimeout(timer);
   timer = setTimeout(search, PAUSE_MILLISECONDS);
 }
@@ -135,8 +149,8 @@ function move(step) {
 
 function onHit(event, hit) {
   const grade = { r: 1, n: 0 }[event.key];
-  if (grade !== undefined && index.writable) judge(hit.dataset.id, grade);
-  else if (event.key === "Enter" && event.target === hit) hit.querySelector(".whole").toggleAttribute("open");
+  if (grade !== undefined && judged()) judge(hit.dataset.id, grade);
+  else if (event.key === "Enter" && event.target === hit) hit.querySelector(".whole")?.toggleAttribute("open");
   else return false;
   return true;
 }
@@ -148,15 +162,16 @@ document.addEventListener("keydown", (event) => {
   let done = true;
   if (event.key === "ArrowDown" && (hit || event.target === query)) move(1);
   else if (event.key === "ArrowUp" && hit) move(-1);
-  else if (event.key === "Escape" && event.target === query) { query.value = ""; search(); }
+  else if (event.key === "Escape" && event.target === query) { query.value = image.value = ""; search(); }
   else if (event.key === "/" && !typing) query.select();
   else done = hit && !typing ? onHit(event, hit) : false;
   if (done) event.preventDefault();
 });
 
 form.addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(timer); search(); });
-for (const field of [query, where]) field.addEventListener("input", soon);
-for (const field of [k, rerank, explain]) field.addEventListener("change", search);
+query.addEventListener("input", soon);
+where.addEventListener("input", later);
+for (const field of [k, rerank, explain, image]) field.addEventListener("change", search);
 
 function offerModes(chosen) {
   const made = index.modes.map((name) =>
@@ -182,6 +197,7 @@ async function start() {
     index = await call("/v1/index");
     const number = new Intl.NumberFormat("en");
     at("about").textContent = `${number.format(index.documents)} documents, ${number.format(index.passages)} passages`;
+    at("asking").hidden = !index.images;
     at("rerank-choice").hidden = !index.reranker;
     rerank.checked &&= Boolean(index.reranker);
     offerModes(index.modes.includes(words.get("mode")) ? words.get("mode") : index.modes[0]);

@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,13 @@ DOCUMENTS = [
 class Served:
     """A server in a thread of this process, and a browser's page that shows it."""
 
-    def __init__(self, folder: Path, encoder: str, keys: Keys) -> None:
+    def __init__(self, folder: Path, encoder: str, keys: Keys, documents: Sequence[retr.Document] = ()) -> None:
         from retr.cli.serving.running import listening_socket, serve
         from retr.cli.serving.service import Service
         from retr.cli.serving.settings import ServeSettings
 
         self.index = folder / "index"
-        retr.create(self.index, encoder=encoder).add(DOCUMENTS)
+        retr.create(self.index, encoder=encoder).add(documents or DOCUMENTS)
         settings = ServeSettings(index=self.index, port=0, writable=True, drain_wait_seconds=0.0)
         self.listening, started = listening_socket(settings), threading.Event()
         self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
