@@ -43,6 +43,7 @@ COMMANDS: dict[str, str] = {
     "mcp": "retr.cli.mcp:mcp",
     "models": "retr.cli.models:models",
     "doctor": "retr.cli.doctor:doctor",
+    "selftest": "retr.cli.selftest:selftest",
 }
 """A command's name to `module:function`: one file and one line here make a command."""
 
