@@ -19,12 +19,13 @@ from retr.cli.options import (
     TextFieldOption,
     TitleFieldOption,
 )
+from retr.cli.placing import OnOption, RayAddressOption, WorkerCpusOption, WorkersOption
 
 if TYPE_CHECKING:
     from retr.cli.progress import Progress
     from retr.encoders.bulk import BulkReport, BulkSettings, EncodedFolder, Record
+    from retr.encoders.bulk.working import Workers
     from retr.retrieval.corpus import ReadReport, ReadSettings
-    from retr.retrieval.protocols import Encoder
 
 _FILES = (".npy", ".parquet")
 _OTHERS = (".npz", ".csv", ".tsv", ".json", ".jsonl", ".txt", ".pt", ".safetensors", ".arrow", ".feather", ".h5", ".gz")
@@ -65,6 +66,10 @@ def encode(
     format: FormatOption = None,
     encoding: EncodingOption = None,
     on_error: OnErrorOption = "fail",
+    on: OnOption = "local",
+    ray_address: RayAddressOption = None,
+    workers: WorkersOption = None,
+    worker_cpus: WorkerCpusOption = None,
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -73,15 +78,17 @@ def encode(
     Texts are not cut into passages: what an encoder does not read of a long one is left out, and counted. Interrupted,
     the same command goes on where it stopped; given again over changed sources, it encodes what is new.
     """
+    from retr.cli.placing import Place, workers_at
     from retr.cli.progress import Progress
     from retr.cli.sources import checked_sources
-    from retr.encoders import DEFAULT_MODEL, load_encoder
+    from retr.encoders import DEFAULT_MODEL
     from retr.encoders.bulk.assembling import assemble, check_file
-    from retr.encoders.bulk.encoding import encode_records
+    from retr.encoders.bulk.encoding import encode_with
     from retr.encoders.bulk.folder import remove_folder
     from retr.encoders.bulk.reading import open_vectors
     from retr.retrieval.corpus import ReadReport
 
+    place = Place(on, ray_address, workers, worker_cpus)
     target, folder, is_file = _places(out, shards)
     writing = {"side": side, "dtype": dtype, "dim": dim, "shard_texts": shard_texts, "keep_texts": keep_texts}
     settings = _bulk_settings(folder, writing)
@@ -96,14 +103,14 @@ def encode(
         records = _records(chosen, reading, report)
         first = list(islice(records, 1))
         name = encoder or DEFAULT_MODEL
-        model = load_encoder(name)
-        shown = _Shown(progress, report)
-        done = encode_records(model, chain(first, records), folder, name=name, settings=settings, watch=shown)
+        with workers_at(place, name) as by:
+            shown = _Shown(progress, report)
+            done = encode_with(by, chain(first, records), folder, name=name, settings=settings, watch=shown)
         progress.total = progress.done
     found = open_vectors(folder)
     if is_file:
         assemble(found, target)
-    _say(target, found, done, report, model, as_json=json)
+    _say(target, found, done, report, by, as_json=json)
     if is_file and shards is None:
         remove_folder(folder)
 
@@ -174,16 +181,19 @@ def _records(sources: list[str], reading: "ReadSettings", report: "ReadReport") 
 
 
 def _say(
-    shown: Path, found: "EncodedFolder", done: "BulkReport", read: "ReadReport", model: "Encoder", *, as_json: bool
+    shown: Path, found: "EncodedFolder", done: "BulkReport", read: "ReadReport", by: "Workers", *, as_json: bool
 ) -> None:
     from dataclasses import asdict
 
     from retr.cli.output import emit_json, print_line, warn
+    from retr.cli.placing import counts_of, read_by
 
     problems = [str(problem) for problem in read.problems]
     if as_json:
         form = {"dim": found.dim, "dtype": found.manifest.dtype, "similarity": found.manifest.similarity}
-        emit_json({"out": shown, **asdict(done), **form, "skipped": read.skipped, "problems": problems})
+        emit_json(
+            {"out": shown, **asdict(done), **form, **counts_of(by), "skipped": read.skipped, "problems": problems}
+        )
         return
     for problem in [*problems, *map(str, read.notes)]:
         warn(problem)
@@ -192,6 +202,8 @@ def _say(
     counts = [f"{done.encoded:,} encoded"] if done.reused else []
     counts += [f"{done.reused:,} re-used"] if done.reused else []
     if done.cut:
-        counts.append(f"{done.cut:,} longer than the {getattr(model, 'max_tokens', '?')} tokens that are read")
+        counts.append(f"{done.cut:,} longer than the {read_by(by.encoder)} tokens that are read")
+    if lost := counts_of(by).get("workers_lost"):
+        counts.append(f"{lost} workers lost, their shards encoded by others")
     told = f" ({', '.join(counts)})" if counts else ""
     print_line(f"{shown}: {done.texts:,} vectors of {found.dim} {found.manifest.dtype} numbers{told}")

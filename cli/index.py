@@ -28,6 +28,7 @@ from retr.cli.options import (
     checked_wait,
     home_of,
 )
+from retr.cli.placing import OnOption, RayAddressOption, WorkerCpusOption, WorkersOption
 
 if TYPE_CHECKING:
     from retr.cli.progress import Progress
@@ -114,6 +115,10 @@ def index(
         bool, typer.Option("--mirror", help="Also remove documents that are in the index but not in SOURCE.")
     ] = False,
     commit_seconds: Annotated[float, typer.Option(help="Make what is done durable this often.")] = 30.0,
+    on: OnOption = "local",
+    ray_address: RayAddressOption = None,
+    workers: WorkersOption = None,
+    worker_cpus: WorkerCpusOption = None,
     wait: WaitOption = 0.0,
     quiet: QuietOption = False,
     json: JsonOption = False,
@@ -125,6 +130,7 @@ def index(
     from dataclasses import replace
 
     from retr.cli.making import Asked, opened, reads_images
+    from retr.cli.placing import Place, filled_at
     from retr.cli.progress import Progress
     from retr.index.settings import WriteSettings
     from retr.retrieval.corpus import ReadReport, ReadSettings, read_documents
@@ -144,6 +150,7 @@ def index(
         on_error=_on_error(on_error),
     )
     _check_mirror(mirror, settings.on_error)
+    place = Place(on, ray_address, workers, worker_cpus)
     chosen = _sources(sources, sample=sample)
     report, home = ReadReport(), home_of(index, store)
     vectors: dict[str, Any] = {
@@ -166,8 +173,8 @@ def index(
         # The first document is read before an index is made, so that a mistyped source leaves nothing behind.
         documents = _counted(read_documents(chosen, settings, report), report, progress)
         first = list(islice(documents, 1))
-        collection = opened(home, asked)
-        added = collection.add(chain(first, documents), settings=writing)
+        with filled_at(place, opened(home, asked)) as (collection, more):
+            added = collection.add(chain(first, documents), settings=replace(writing, **more))
     _say(collection, added, report, as_json=json)
 
 

@@ -37,6 +37,7 @@ OPTIONAL = {
     "uvicorn": ("serve", "0.38"),
     "mcp": ("mcp", "2.3"),
     "psycopg": ("postgres", "3.2"),
+    "ray": ("ray", "2.50"),
     "langchain-core": ("langchain", "1.7"),
     "llama-index-core": ("llamaindex", "0.14.25"),
     "haystack-ai": ("haystack", "3.4"),
