@@ -1,4 +1,4 @@
-"""Put the newest recorded tables between their markers in docs/benchmarks.md.
+"""Put the newest recorded tables between their markers in docs/benchmarks.md, docs/jobs.md and docs/scaling.md.
 
     python bench/report.py [--check]
 
@@ -13,21 +13,22 @@ from pathlib import Path
 from recording import RESULTS, ROOT
 from tables import Table
 
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGES = [ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "jobs", "scaling")]
 BLOCK = re.compile(r"(<!-- bench:(?P<name>[\w-]+) -->\n).*?(<!-- /bench:(?P=name) -->)", re.DOTALL)
 
 
 def main() -> None:
-    """Rewrite the page, or with --check fail when it is not what would be written."""
+    """Rewrite the pages, or with --check fail when one is not what would be written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 when the page is stale")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 when a page is stale")
     check = parser.parse_args().check
-    old = PAGE.read_text(encoding="utf-8")
-    new = BLOCK.sub(lambda block: f"{block[1]}{rendered(block['name'])}\n{block[3]}", old)
-    if check and new != old:
-        raise SystemExit(f"{PAGE.relative_to(ROOT)} is not what the results say. Run: python bench/report.py")
-    if not check:
-        PAGE.write_text(new, encoding="utf-8")
+    for page in PAGES:
+        old = page.read_text(encoding="utf-8")
+        new = BLOCK.sub(lambda block: f"{block[1]}{rendered(block['name'])}\n{block[3]}", old)
+        if check and new != old:
+            raise SystemExit(f"{page.relative_to(ROOT)} is not what the results say. Run: python bench/report.py")
+        if not check:
+            page.write_text(new, encoding="utf-8")
 
 
 def rendered(name: str) -> str:
