@@ -31,7 +31,7 @@ class RayCrew:
         except BaseException:
             self.close()
             raise
-        self._arguments = (spec, settings.asked_device, self._cpus)
+        self._arguments = (spec, _own_gpu(settings.asked_device) if self._gpus else settings.asked_device, self._cpus)
         self._actor = self._ray.remote(Worker).options(
             num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0, scheduling_strategy="SPREAD"
         )
@@ -58,7 +58,7 @@ class RayCrew:
                 raise error.cause from None
             raise
         except self._ray.exceptions.RayError as error:
-            raise Lost(_first_words(str(error))) from None
+            raise Lost(_last_words(str(error))) from None
 
     def stop(self, worker: Any) -> None:
         """As `Crew.stop`."""
@@ -96,6 +96,12 @@ def _gpus_each(device: str, there: Sequence[float]) -> int:
     return 1 if there and kind in ("cuda", "auto") else 0
 
 
+def _own_gpu(device: str) -> str:
+    """The device as a worker knows it: Ray shows each its own GPU alone, whatever its number on the machine."""
+    place, plus, precision = device.partition("+")
+    return f"{place.partition(':')[0]}{plus}{precision}"
+
+
 def _connected(address: str) -> tuple[ModuleType, bool]:
     """Ray, and whether it is ours to end: connected to the address, or started here where that is empty."""
     for name, value in {**QUIET, **({} if address else ALONE)}.items():
@@ -117,14 +123,14 @@ def _connected(address: str) -> tuple[ModuleType, bool]:
 
             ray.init(address="local", num_cpus=threads(), include_dashboard=False, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise NotFound(f"No Ray at {address or 'this machine'!r}: {_first_words(str(error))}") from None
+        raise NotFound(f"No Ray at {address or 'this machine'!r}: {_last_words(str(error))}") from None
     finally:
         if in_main:
             signal.signal(signal.SIGTERM, ending)  # Ray has put its own in the place of the command line's.
     return ray, True
 
 
-def _first_words(text: str) -> str:
+def _last_words(text: str) -> str:
     """Ray's messages run over many lines; the last that says something is the cause."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines[-1] if lines else "no reason given")[:300]
