@@ -18,6 +18,7 @@ EXPORTERS = {
     "poly": "retr.encoders.exporting.poly:open_source",
     "late": "retr.encoders.exporting.late:open_source",
     "llm": "retr.encoders.exporting.llm:open_source",
+    "filip": "retr.encoders.exporting.filip:open_source",
 }
 """Kind to a callable `(folder, name, texts) -> Exportable`."""
 

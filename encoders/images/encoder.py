@@ -17,6 +17,7 @@ from retr.encoders.images.towers import Towers, open_towers
 from retr.encoders.reading.card import licence
 from retr.encoders.reading.folder import max_tokens, read_json, reading
 from retr.encoders.reading.hashes import hashes
+from retr.encoders.reading.record import read_record
 from retr.encoders.reading.tokenizing import check_list, read_tokenizer, token_ids
 from retr.encoders.running.session import equal_lengths, threads
 from retr.retrieval.embeddings import Embeddings, Floats, TokenVectors, Vectors
@@ -120,13 +121,17 @@ def load(source: str) -> ImageTextEncoder:
         return load_folder(folder)
 
 
-def load_folder(folder: Path) -> ImageTextEncoder:
-    """The encoder of a folder; its text half is tried, so that parts that do not fit are told here."""
+def load_folder(folder: Path, *, by_torch: bool = False) -> ImageTextEncoder:
+    """The encoder of a folder; its text half is tried, so that parts that do not fit are told here.
+
+    Damaged where a file is not the one that `retr export` measured.
+    """
     table = read_json(folder / "retr.json", missing={}).get(KIND)
     if not isinstance(table, dict) or table.get("interaction") not in ("tokens", "global"):
         raise Damaged(f"{folder / 'retr.json'} does not tell of a model of the kind filip. Get the folder again.")
     tokens = table["interaction"] == "tokens"
-    towers, files = open_towers(folder)
+    read_record(folder, KIND)
+    towers, files = open_towers(folder, by_torch=by_torch)
     image, text = (read_json(folder / side / "config.json") for side in (IMAGE, TEXT))
     told = read_json(folder / TEXT / "sentence_bert_config.json", missing={})
     most = max_tokens(folder / TEXT, text, told.get("max_seq_length"))

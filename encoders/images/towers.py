@@ -56,10 +56,10 @@ class OnnxTowers:
         return open_session(self._folder / TEXT / NETWORK)
 
 
-def open_towers(folder: Path) -> tuple[Towers, list[Path]]:
+def open_towers(folder: Path, *, by_torch: bool = False) -> tuple[Towers, list[Path]]:
     """The towers of a folder, and the files that their vectors depend on: ONNX where both are there, else by torch."""
     networks = [folder / side / NETWORK for side in (IMAGE, TEXT)]
-    if all(file.is_file() for file in networks):
+    if not by_torch and all(file.is_file() for file in networks):
         return OnnxTowers(folder), networks
     sides = [weight_files(folder / side) for side in (IMAGE, TEXT)]
     if not all(sides) or not (folder / HEADS).is_file():

@@ -54,8 +54,8 @@ class TextNetwork(torch.nn.Module):
         )
 
 
-def write_networks(folder: Path) -> dict[str, float]:
-    """Write `image/onnx/model.onnx` and `text/onnx/model.onnx` into a folder that training wrote.
+def write_networks(folder: Path, out: Path | None = None) -> dict[str, float]:
+    """Write `image/onnx/model.onnx` and `text/onnx/model.onnx` of a folder that training wrote, into it or into `out`.
 
     What is given back is the largest difference of a number from torch's, of each; RetrError above 1e-4, and then
     neither file is there.
@@ -63,6 +63,7 @@ def write_networks(folder: Path) -> dict[str, float]:
     for package in ("onnx", "onnxscript"):
         if find_spec(package) is None:
             raise missing_package(package, needed_for="Writing ONNX networks", extra="export")
+    out = folder if out is None else out
     student = open_filip(folder, running=BackboneSettings(attention="eager"))
     student.module.eval()
     rng = np.random.default_rng(0)
@@ -79,10 +80,10 @@ def write_networks(folder: Path) -> dict[str, float]:
         free = {0: torch.export.Dim("rows", min=1)}
         if side == TEXT and not student.text.filled:
             free[1] = torch.export.Dim("tokens", min=2)
-        found[side] = _write(graph, name, example, free, folder / side / NETWORK)
+        found[side] = _write(graph, name, example, free, out / side / NETWORK)
     if max(found.values()) > NEAR:
         for side in sides:
-            (folder / side / NETWORK).unlink()
+            (out / side / NETWORK).unlink()
         raise RetrError(f"The networks of {folder} differ from torch by {found}, above {NEAR}. Use it by torch.")
     return found
 

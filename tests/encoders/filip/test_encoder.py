@@ -79,3 +79,32 @@ def test_networks_give_the_same_without_torch(model: Path, images: Path, tmp_pat
     told = tmp_path / "image" / "preprocessor_config.json"
     told.write_text(told.read_text().replace('"resample": 3', '"resample": 2'))
     assert load(str(tmp_path)).fingerprint != encoder.fingerprint
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("interaction", ["tokens", "global"])
+def test_an_export_is_measured_and_needs_no_weights(
+    model: Path, images: Path, tmp_path: Path, interaction: Any
+) -> None:
+    pytest.importorskip("onnxscript")
+    from retr.encoders.exporting import export
+    from retr.encoders.exporting.settings import ExportSettings
+
+    student = open_filip(model, FilipSettings(images=images, interaction=interaction))
+    student.module.eval()
+    student.save(tmp_path / "trained")
+    told: list[str] = []
+    settings = ExportSettings(weights=False)
+    done = export(str(tmp_path / "trained"), tmp_path / "out", settings=settings, report=told.append)
+    assert done.record.kind == "filip" and done.record.built == "torch" and told
+    assert done.record.figures.keys() == {"texts", "images"} and done.record.texts["pictures"] == 12
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
+    encoder = load(str(tmp_path / "out"))
+    assert encoder.describe()["runtime"] == "onnxruntime"
+    check_like(encoder, student, images)
+    with pytest.raises(BadInput, match="is exported in float32"):
+        export(str(tmp_path / "trained"), tmp_path / "half", settings=ExportSettings(precision="float16"))
+    network = tmp_path / "out" / "text" / "onnx" / "model.onnx"
+    network.write_bytes(network.read_bytes() + b"\0")
+    with pytest.raises(Damaged, match="was exported and measured"):
+        load(str(tmp_path / "out"))
