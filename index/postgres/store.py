@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
+import psycopg
+
 from retr.index.dense.settings import DenseSettings
 from retr.index.postgres.address import Address, check_name
 from retr.index.postgres.binary import json_text
@@ -98,7 +100,10 @@ class PostgresStore(Direct):
             time.sleep(_PAUSE)
 
     def _entry(self, connection: Connection, *, lock: bool = False) -> Entry:
-        entry = entry_of(connection, self._name, lock=lock) if _has_catalogue(connection) else None
+        try:
+            entry = entry_of(connection, self._name, lock=lock)
+        except psycopg.errors.UndefinedTable:  # Nobody has made a collection here yet.
+            entry = None
         if entry is None:
             raise NotFound(f"There is no collection at {self.address}. Make it with: retr index SOURCE --store ADDRESS")
         return entry

@@ -76,8 +76,9 @@ def test_three_nodes_find_what_one_finds(servers: list[Any], tmp_path: Path) -> 
     words = [[(hit.id, round(hit.score, 3)) for hit in it.search("row 7", 50, mode="lexical")] for it in (one, three)]
     assert sorted(words[0]) == sorted(words[1])
     for query in asked[:5]:
-        few = [[near.id for near in it.nearest(query, 10, where="n < 300")[0]] for it in (one, three)]
+        few = [[near.id for near in it.nearest(query, 10, where="n < 300", exact=True)[0]] for it in (one, three)]
         assert few[0] == few[1]
+        assert len(three.nearest(query, 10, where="n < 300")[0]) == 10
     servers[1].cleanup()
     with pytest.raises(Unreachable):
         three.nearest(asked[:1], 10)
