@@ -48,7 +48,7 @@ class Packing:
     def unpack(self, rows: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, list[Layer]]:
         """What `pack` was given, of one token a text."""
         shapes = [shape for layer in self.layers for shape in layer]
-        parts = torch.split(rows, [2, self.state, *(heads * dim for heads, dim in shapes)], 1)  # type: ignore[no-untyped-call]
+        parts = torch.split(rows, [2, self.state, *(heads * dim for heads, dim in shapes)], 1)
         positions = (parts[0].double() * parts[0].new_tensor([1, PLACES]).double()).sum(1).round().long()
         each = [
             part.to(dtype).view(len(rows), heads, 1, dim) for part, (heads, dim) in zip(parts[2:], shapes, strict=True)
@@ -106,7 +106,7 @@ class OneToken:
         if not target or not len(kept):
             return torch.zeros(len(kept), device=kept.device)
         budget = TOKENS_A_PASS.get(self.decoder.device.type, TOKENS_ON_GPU)
-        passes: Any = torch.split(kept, max(1, budget // len(target)))  # type: ignore[no-untyped-call]
+        passes: Any = torch.split(kept, max(1, budget // len(target)))
         return torch.cat([self._pass(part, target) for part in passes])
 
     def _pass(self, kept: torch.Tensor, target: Sequence[int]) -> torch.Tensor:
