@@ -169,7 +169,7 @@ def step(args: argparse.Namespace, size: int, system: System, action: str, note:
         found = json.loads((folder / "result.json").read_text())
         found = {**found, "load": load, "process": cost}
         if action == "build":
-            found["disk_mib"] = folder_mib(folder / "store")
+            found.setdefault("disk_mib", folder_mib(folder / "store"))
         note[{"build": "builds", "open": "openings", "search": "searches"}[action]].append(found)
     except Failed as why:
         note["failed"] = f"{action}: {why}"

@@ -69,7 +69,8 @@ def build(job: Job) -> dict[str, Any]:
     wall, cpu = time.perf_counter(), cpu_seconds()
     store.build(Path(job["folder"]), rows)
     spent = {"wall": time.perf_counter() - wall, "cpu": cpu_seconds() - cpu}
-    return {**spent, "peak_mib": memory()["VmHWM"], "before_mib": before["VmRSS"]}
+    disk = {"disk_mib": store.disk_mib()} if hasattr(store, "disk_mib") else {}
+    return {**spent, **disk, "peak_mib": memory()["VmHWM"], "before_mib": before["VmRSS"]}
 
 
 def first_answer(job: Job) -> dict[str, Any]:

