@@ -108,7 +108,7 @@ def arguments() -> argparse.Namespace:
 def measured(args: argparse.Namespace, size: int, system: System) -> bool:
     """Whether all repeats of a system at a size are there."""
     path = args.work / "measured" / str(size) / f"{index.folder_of(args, size, system).name}.json"
-    return path.exists() and len(json.loads(path.read_text())["searches"]) >= args.repeats
+    return path.exists() and bool(len(json.loads(path.read_text())["searches"]) >= args.repeats)
 
 
 def tables(found: Sequence[Note]) -> list[Table]:

@@ -150,7 +150,7 @@ def test_a_ray_of_its_own_ends_with_the_command_also_by_sigkill(
     assert listening and {ip.removeprefix("::ffff:") for ip in listening} <= {"127.0.0.1", "::1"}
     job.send_signal(signal.SIGKILL)
     job.communicate(timeout=60)
-    wait_for(lambda: not [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE], 60)
+    wait_for(lambda: not [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE], 200)
     said(encode(texts, tmp_path / "v", {**environment, "LETTERS_SECONDS": "0"}))
     assert files(tmp_path / "v") == straight
 
