@@ -31,8 +31,10 @@ from retr.cli.options import (
 from retr.cli.placing import OnOption, RayAddressOption, WorkerCpusOption, WorkersOption
 
 if TYPE_CHECKING:
+    from retr.cli.placing import Place
     from retr.cli.progress import Progress
     from retr.index.collection import Collection
+    from retr.index.settings import WriteSettings
     from retr.index.writing.writer import AddReport
     from retr.retrieval.corpus import ReadReport
     from retr.retrieval.records import Document
@@ -130,7 +132,7 @@ def index(
     from dataclasses import replace
 
     from retr.cli.making import Asked, opened, reads_images
-    from retr.cli.placing import Place, filled_at
+    from retr.cli.placing import Place
     from retr.cli.progress import Progress
     from retr.index.settings import WriteSettings
     from retr.retrieval.corpus import ReadReport, ReadSettings, read_documents
@@ -164,18 +166,26 @@ def index(
     asked = Asked(encoder, chunk_tokens, chunk_overlap, language, **vectors)
     settings = replace(settings, images=reads_images(home, asked))
     writing = WriteSettings(
-        commit_seconds=commit_seconds,
-        on_duplicate=settings.on_error,
-        mirror=mirror,
-        wait_seconds=checked_wait(wait),
+        commit_seconds=commit_seconds, on_duplicate=settings.on_error, mirror=mirror, wait_seconds=checked_wait(wait)
     )
     with Progress("indexed", quiet=quiet) as progress:
         # The first document is read before an index is made, so that a mistyped source leaves nothing behind.
         documents = _counted(read_documents(chosen, settings, report), report, progress)
         first = list(islice(documents, 1))
-        with filled_at(place, opened(home, asked)) as (collection, more):
-            added = collection.add(chain(first, documents), settings=replace(writing, **more))
+        collection, added = _added(place, opened(home, asked), chain(first, documents), writing)
     _say(collection, added, report, as_json=json)
+
+
+def _added(
+    place: "Place", collection: "Collection", documents: Iterator["Document"], writing: "WriteSettings"
+) -> tuple["Collection", "AddReport"]:
+    """The collection with the documents, encoded where they are to be."""
+    from dataclasses import replace
+
+    from retr.cli.placing import filled_at
+
+    with filled_at(place, collection) as (filled, more):
+        return filled, filled.add(documents, settings=replace(writing, **more))
 
 
 def _on_error(value: str) -> Any:
