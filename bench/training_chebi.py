@@ -30,10 +30,10 @@ WAYS: dict[str, dict[str, Any]] = {
     "ot": {"name": "late-infonce", "temperature": 0.02},
 }
 """Each way's objective."""
-USUAL = {"seeds": [1, 2, 3], "steps": 200, "batch_size": 48, "learning_rate": 1e-3, "queries": 500}
-EPSILON, ITERATIONS = 0.1, 15
-DIM, DEPTH = 64, 100
-TOKENS = 64
+USUAL = {"seeds": [1, 2, 3], "steps": 150, "batch_size": 32, "learning_rate": 2e-3, "queries": 300}
+EPSILON, ITERATIONS = 0.1, 10
+DIM, DEPTH = 64, 50
+TOKENS = 48
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=USUAL["learning_rate"])
     parser.add_argument("--queries", type=int, default=USUAL["queries"], help="descriptions that are tested")
     parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--collect", action="store_true", help="record what is there; train nothing")
     parser.add_argument("--fresh", action="store_true", help="forget what was trained")
     parser.add_argument("--work", type=absolute, default=recording.ROOT / "bench" / "scratch" / "training-chebi")
