@@ -135,7 +135,13 @@ def picture_facts(path: str, root: Path, *, name: str = "") -> tuple[Mapping[str
     width, height = upright_size(picture.open())
     size = {"width": width, "height": height}
     told = {**size, "bytes": len(picture.data), "sha256": picture.sha256}
-    return told, {"image": path, ROOT: str(root.resolve()), **size, "sha256": picture.sha256}
+    return told, {"image": _below(root / path, root), ROOT: str(root.resolve()), **size, "sha256": picture.sha256}
+
+
+def _below(file: Path, root: Path) -> str:
+    """The path of a file, which is `within` the folder, as it is below that; through links where they name both."""
+    inner = Path(os.path.relpath(file, root))
+    return (file.resolve().relative_to(root.resolve()) if ".." in inner.parts else inner).as_posix()
 
 
 def picture_document(
@@ -149,15 +155,15 @@ def picture_document(
 ) -> Document:
     """A document whose picture is the file `path`, taken from the folder `root`; `text` is its caption, if it has one.
 
-    Without `root` the path is taken from the folder that the process runs in. The id is the path, unless one is given.
+    Without `root` the path is taken from the folder that the process runs in, or, a whole one, from the file's own. The
+    id is the path below that folder, unless one is given.
     The picture is decoded now, so that a broken one is an error here: NotFound, BadInput or Damaged. Its bytes stay in
     the file: an index holds its vectors, size and sha256, and where it was.
     """
-    folder = Path(root) if root is not None else Path()
-    given = Path(path)
-    inner = given.name if root is None and given.is_absolute() else given.as_posix()
-    folder = given.parent if root is None and given.is_absolute() else folder
-    told, source = picture_facts(inner, folder, name=f"The image {str(path)!r}")
+    alone = root is None and Path(path).is_absolute()
+    folder = Path(path).parent if alone else Path(root or ".")
+    told, source = picture_facts(Path(path).name if alone else str(path), folder, name=f"The image {str(path)!r}")
+    inner = source["image"]
     own = {"path": inner, **told, **(metadata or {})}
     return Document(check_id(id or inner), text, title, own, {"path": str(folder / inner), **source})
 

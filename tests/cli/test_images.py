@@ -118,7 +118,7 @@ def test_a_broken_image_is_one_line_or_left_out(here: Path, tmp_path: Path) -> N
     told = retr("index", tmp_path / "p", "-i", index, "--encoder", model, code=1).splitlines()[-1]
     assert told.startswith("error: ") and "bomb.png: the image is too large; at most 64,000,000 pixels" in told
     done = retr_json("index", tmp_path / "p", "-i", index, "--encoder", model, "--on-error", "skip", "-q")
-    assert (done["added"], done["skipped"]) == (1, 3)
+    assert (done["documents"], done["skipped"]) == (1, 3)
     reasons = "\n".join(done["problems"])
     assert "cut.png: the image cannot be decoded" in reasons and "no.png: the image is not of the formats" in reasons
 

@@ -114,6 +114,18 @@ def documents_left(photos: Path) -> list[retr.Document]:
     return [picture_document(name, root=photos) for name in ("red.png", "green.png", "white.png")]
 
 
+def test_a_path_is_kept_as_it_is_below_its_folder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos)
+    for path, root, id in (
+        ("b/../red.png", photos, "red.png"),
+        (photos / "b" / "both.png", photos, "b/both.png"),
+        (photos / "b" / "both.png", None, "both.png"),
+        ("b/both.png", None, "b/both.png"),
+    ):
+        document = picture_document(path, root=root)
+        assert (document.id, document.source["image"], document.metadata["path"]) == (id, id, id)
+
+
 def test_pictures_may_move(tmp_path: Path, models: Any, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = documents(photos)
     photos.rename(tmp_path / "moved")
