@@ -67,7 +67,7 @@ def test_a_rename_that_writes_in_place_is_found_out_by_mapped_files(quick: Path,
 
 
 def test_a_rename_in_two_steps_is_found_out_by_kills(quick: Path, lying: Any) -> None:
-    assert not try_kills(quick / "t", lying("Copying", 4.0)).held
+    assert not try_kills(quick / "t", lying("Copying", 12.0)).held
 
 
 def test_a_folder_that_forgets_names_is_found_out_by_kills(quick: Path, lying: Any) -> None:
