@@ -46,7 +46,12 @@ class RayCrew:
 
     def ready(self, promises: Sequence[Any], seconds: float) -> Iterable[Any]:
         """As `Crew.ready`."""
-        found: list[Any] = self._ray.wait(list(promises), num_returns=1, timeout=seconds)[0] if promises else []
+        if not promises:
+            return []
+        try:
+            found: list[Any] = self._ray.wait(list(promises), num_returns=1, timeout=seconds)[0]
+        except self._ray.exceptions.RayError as error:
+            raise Mismatch(f"Ray itself is gone: {_last_words(str(error))} What is finished stays finished.") from None
         return found
 
     def answer(self, promise: Any) -> Any:

@@ -90,6 +90,7 @@ class Pool:
         self._todo: deque[_Slot] = deque()
         self._hello: Hello | None = None
         self._failed_starts = 0
+        self._seen = 0.0
         self.lost = 0
 
     @property
@@ -102,14 +103,9 @@ class Pool:
         if not self._hands:
             for _ in range(self.size):
                 self._start()
-        started = time.monotonic()
+            self._seen = time.monotonic()
         while self._hello is None:
             self._wait(_kept)
-            if time.monotonic() - started > self._settings.start_seconds:
-                raise Mismatch(
-                    f"No worker was there within {self._settings.start_seconds:g} seconds. Look at what the cluster "
-                    "does (`ray status`), or ask for fewer cores a worker."
-                )
         return self._hello
 
     def run(self, calls: Iterable[Call], settle: Settle | None = None) -> Generator[tuple[Call, Any], None, None]:
@@ -183,6 +179,18 @@ class Pool:
             else:
                 slot = hand.asked.pop(promise)
                 slot.answer, slot.done = settle(slot.call, answer), True
+        self._check_there()
+
+    def _check_there(self) -> None:
+        """Mismatch when there has been no worker that could work for too long."""
+        now = time.monotonic()
+        if any(hand.greeting is None for hand in self._hands):
+            self._seen = now
+        elif now - self._seen > self._settings.start_seconds:
+            raise Mismatch(
+                f"No worker was there within {self._settings.start_seconds:g} seconds. Look at what the cluster does "
+                "(`ray status`), or ask for fewer cores a worker. What is finished stays finished."
+            )
 
     def _greet(self, hand: _Hand, hello: Hello) -> None:
         expected = self._hello or hello

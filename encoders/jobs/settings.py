@@ -16,7 +16,7 @@ class JobSettings:
     `address` is that of a cluster, HOST:PORT or `auto`; empty: what RAY_ADDRESS says, or a Ray of this process alone.
     `workers` are as many as fit, unless given; each has `worker_cpus` cores, or up to 4 that every machine has, and a
     GPU of its own where `device` (as RETR_DEVICE) is one. At most `queued` calls wait with a worker. A call that ends
-    `tries` workers ends the job, and so does a wait of `start_seconds` for the first worker.
+    `tries` workers ends the job, and so do `start_seconds` without any worker.
     """
 
     address: str = ""

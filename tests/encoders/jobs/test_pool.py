@@ -242,6 +242,19 @@ def test_workers_that_never_come_or_end_at_once_are_waited_for_no_longer() -> No
         workers(Short(), tries=2)
 
 
+def test_a_job_whose_workers_are_all_gone_and_come_back_no_more_ends(tmp_path: Path) -> None:
+    class Leaving(Crew):
+        def ready(self, promises: Sequence[Any], seconds: float) -> Iterable[Any]:
+            return super().ready([one for one in promises if one.worker in self.hands[:3]], seconds)
+
+    crew = Leaving(3, deaths=iter([0] * 9 + [1] * 3))
+    by = workers(crew, start_seconds=0.05)
+    with pytest.raises(Mismatch, match="What is finished stays finished"):
+        job(by, tmp_path / "v")
+    assert by.lost == 3
+    assert job(workers(Crew()), tmp_path / "v").shards_reused == 9
+
+
 def test_workers_of_another_version_or_encoder_are_refused() -> None:
     said = iter([("1", "a"), (VERSION, "a"), (VERSION, "b"), (VERSION, "a")])
 
