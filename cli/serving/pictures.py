@@ -15,7 +15,7 @@ from retr.cli.serving.failures import Failure
 from retr.cli.serving.parsing import Text, router, service_of
 from retr.index.collection import Collection
 from retr.retrieval.errors import BadInput, Damaged, RetrError
-from retr.retrieval.pictures import Picture, has_picture, picture_of
+from retr.retrieval.pictures import Picture, check_pillow, has_picture, picture_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +36,12 @@ _decoding = threading.BoundedSemaphore(2)
 """A picture of the largest size takes some hundreds of MiB while it is made smaller."""
 
 
-@routes.get("/v1/image", summary="The picture of a document", response_class=Response)
+@routes.get(
+    "/v1/image",
+    summary="The picture of a document",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}, "image/jpeg": {}}, "description": "The picture."}},
+)
 async def image(
     request: Request,
     id: Annotated[Text, Query(max_length=512)],
@@ -69,6 +74,7 @@ def _shown(collection: Collection, id: str, edge: int) -> tuple[bytes, str]:
     document = next(iter(collection.get([id])), None)
     if document is None or not has_picture(document):
         raise Failure(404, f"There is no document {id[:80]!r} with a picture.", "not_found")
+    check_pillow()
     try:
         with _decoding:
             return _made_small(picture_of(document).open(), edge)

@@ -53,7 +53,8 @@ function fieldName(key) {
 }
 
 function facts(metadata, narrow) {
-  const shown = Object.entries(metadata).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value));
+  const told = Object.entries(metadata).filter(([key]) => key !== "sha256");
+  const shown = told.filter(([, value]) => ["string", "number", "boolean"].includes(typeof value));
   const items = shown.slice(0, 8).map(([key, value]) => {
     const text = `${key}: ${value}`;
     const label = `Only hits with ${text}`;
