@@ -120,8 +120,11 @@ def measured(texts: Path, out: Path, options: Sequence[str], shard_texts: int) -
         first = first or (time.perf_counter() - started if any(out.glob("shards/*.npy")) else 0.0)
         time.sleep(EVERY_SECONDS)
     wall = time.perf_counter() - started
-    said = json.loads(process.communicate()[0])
-    assert process.returncode == 0 and said["texts"] == said["encoded"]
+    out_text = process.communicate()[0]
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(options) or '--on local'} ended with exit code {process.returncode}.")
+    said = json.loads(out_text)
+    assert said["texts"] == said["encoded"]
     return {"wall": wall, "cpu": sum(spent.values()), "first": first, "mib": largest, "load": round(load, 2)}
 
 

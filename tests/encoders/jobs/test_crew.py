@@ -100,3 +100,20 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 def test_the_last_words_of_a_long_message_are_kept() -> None:
     assert crew._last_words("The actor died.\n\n  because of memory\n") == "because of memory"
     assert crew._last_words("") == "no reason given"
+
+
+@pytest.mark.parametrize(
+    ("address", "says"), [("", "No Ray could be started here: it is busy"), ("x:1", "No Ray at 'x:1'")]
+)
+def test_a_ray_that_does_not_answer_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, address: str, says: str
+) -> None:
+    def init(**given: Any) -> None:
+        assert given["address"] == (address or "local")
+        raise Exception("timed out\nit is busy\n")
+
+    for name in {**crew.QUIET, **crew.ALONE}:
+        monkeypatch.setenv(name, "0")  # And put back what there was.
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
+    with pytest.raises(NotFound, match=says):
+        crew._connected(address)
