@@ -1,5 +1,6 @@
 """Servers in this process over tiny models, and what to ask them with."""
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -92,3 +93,14 @@ def reader(first_index: Path, models: dict[str, str]) -> Iterator[Any]:
 @pytest.fixture(autouse=True)
 def _few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETR_THREADS", os.environ.get("RETR_THREADS", "1"))
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_before() -> Iterator[None]:
+    """The command sends its log to standard error, for good; the next test's does as it did."""
+    loggers = [logging.getLogger(name) for name in ("retr.serve", "uvicorn.error")]
+    before = [(list(one.handlers), one.propagate, one.level) for one in loggers]
+    yield
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
