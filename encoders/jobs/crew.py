@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterable, Sequence
 from types import ModuleType
@@ -17,6 +18,9 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 """A Ray of our own listens on loopback alone, as Ray does by itself on systems where it knows no clusters."""
+
+ANSWER_SECONDS = 15.0
+"""How long the machine at an address may take to answer at all."""
 
 
 class RayCrew:
@@ -117,6 +121,7 @@ def _connected(address: str) -> tuple[ModuleType, bool]:
         raise missing_package("ray", needed_for="A job by Ray", extra="ray") from None
     if ray.is_initialized():
         return ray, False
+    _check_answers(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     in_main = threading.current_thread() is threading.main_thread()
     ending = signal.getsignal(signal.SIGTERM)
@@ -134,6 +139,17 @@ def _connected(address: str) -> tuple[ModuleType, bool]:
         if in_main:
             signal.signal(signal.SIGTERM, ending)  # Ray has put its own in the place of the command line's.
     return ray, True
+
+
+def _check_answers(address: str) -> None:
+    """NotFound where nothing listens at HOST:PORT, since Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise NotFound(f"No Ray at {address!r}: {error}. Is the cluster up, and may this machine reach it?") from None
 
 
 def _last_words(text: str) -> str:

@@ -1,5 +1,6 @@
 """How many workers of Ray there are, and what each has: reckoned from the machines that Ray says there are."""
 
+import socket
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -103,7 +104,8 @@ def test_the_last_words_of_a_long_message_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "says"), [("", "No Ray could be started here: it is busy"), ("x:1", "No Ray at 'x:1'")]
+    ("address", "says"),
+    [("", "No Ray could be started here: it is busy"), ("some-cluster", "No Ray at 'some-cluster'")],
 )
 def test_a_ray_that_does_not_answer_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch, address: str, says: str
@@ -117,3 +119,15 @@ def test_a_ray_that_does_not_answer_is_said_in_one_line(
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
     with pytest.raises(NotFound, match=says):
         crew._connected(address)
+
+
+def test_where_nothing_listens_is_said_at_once() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    with pytest.raises(NotFound, match=f"No Ray at '127.0.0.1:{port}'"):
+        crew._check_answers(f"127.0.0.1:{port}")
+    with pytest.raises(NotFound, match="No Ray at '127.0.0.1:99999999'"):
+        crew._check_answers("127.0.0.1:99999999")
+    for unchecked in ("", "auto", "local"):
+        crew._check_answers(unchecked)
