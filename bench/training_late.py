@@ -60,7 +60,7 @@ def arguments() -> argparse.Namespace:
 
 
 def measure(args: argparse.Namespace) -> None:
-    """What was there before, a seed at a time both ways after one another, and last the whole model as it comes."""
+    """A seed at a time, both ways after one another; before and after it what is not trained."""
     import torch
 
     torch.set_num_threads(1)
@@ -70,6 +70,7 @@ def measure(args: argparse.Namespace) -> None:
     for seed in args.seeds:
         for way in WAYS:
             keep(args.work, f"{way}-{seed}", partial(trained, way, seed, args))
+    keep(args.work, "late-start", partial(untrained, "late-start", args.layers, args))
     keep(args.work, "whole", partial(untrained, "whole", 0, args))
 
 
@@ -91,10 +92,11 @@ def bm25(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def untrained(way: str, layers: int, args: argparse.Namespace) -> dict[str, Any]:
-    """One vector of the model before training."""
-    from retr.encoders.trainable.bi import open_bi
-
-    return {"way": way, "values": tested(open_bi(args.model, running=running(layers)), args)}
+    """The model before training: one vector, or its tokens by a projection that was only drawn."""
+    return {
+        "way": way,
+        "values": tested(student("late" if way == "late-start" else "single", args.model, layers), args),
+    }
 
 
 def trained(way: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -165,6 +167,7 @@ def about(args: argparse.Namespace) -> About:
         data="MedQuAD passages, by phrases and parts",
         ways={
             "late": f"{layers}, late interaction, trained",
+            "late-start": f"{layers}, late interaction, before training",
             "single": f"{layers}, one vector, trained",
             "start": f"{layers}, one vector, before training",
             "whole": "all-MiniLM-L6-v2, one vector, as it comes",

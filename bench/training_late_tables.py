@@ -44,8 +44,7 @@ class About:
 
 def result(cells: Cells, about: About) -> dict[str, Any]:
     """What is recorded beside machine and versions."""
-    found = {way: [cell for cell in cells.values() if cell["way"] == way] for way in about.ways}
-    found = {way: _even(each) for way, each in found.items() if each}
+    found = _whole({way: [cell for cell in cells.values() if cell["way"] == way] for way in about.ways})
     values = {way: averaged([cell["values"] for cell in each]) for way, each in found.items()}
     pairs = differences(values, about)
     rows = [row_of(way, found[way], values[way], pairs, about) for way in found]
@@ -61,8 +60,12 @@ def result(cells: Cells, about: About) -> dict[str, Any]:
     }
 
 
-def _even(cells: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return sorted(cells, key=lambda cell: cell.get("seed", 0))
+def _whole(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Of the ways that were trained the seeds that all of them have, so that each is the mean of the same ones."""
+    seeds = [{cell["seed"] for cell in each} for each in found.values() if each and "seed" in each[0]]
+    common = set.intersection(*seeds) if seeds else set()
+    kept = {way: [cell for cell in each if cell.get("seed") in {None, *common}] for way, each in found.items()}
+    return {way: sorted(each, key=lambda cell: cell.get("seed", 0)) for way, each in kept.items() if each}
 
 
 def differences(values: Mapping[str, Values], about: About) -> dict[tuple[str, str], Pair]:

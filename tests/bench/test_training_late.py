@@ -55,3 +55,10 @@ def test_a_molecule_is_cut_into_atoms_bonds_and_rings_without_loss() -> None:
     found = ATOMS.findall(smiles)
     assert "".join(found) == smiles
     assert {"[C@@H]", "Cl", "Br", "%12", "[N+]", "c", "C"} <= set(found)
+
+
+def test_only_seeds_that_every_trained_way_has_are_told_of() -> None:
+    from training_late_tables import _whole
+
+    cells = {"late": [{"seed": 2}, {"seed": 1}], "single": [{"seed": 1}], "bm25": [{"way": "bm25"}], "whole": []}
+    assert _whole(cells) == {"late": [{"seed": 1}], "single": [{"seed": 1}], "bm25": [{"way": "bm25"}]}
