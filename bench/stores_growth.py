@@ -106,9 +106,8 @@ def caption(found: Sequence[dict[str, Any]], vectors: dict[str, Any]) -> str:
         f"Distinct real sentences encoded by {vectors['encoder']['name']}; 10 hits a query, one query at a time on one "
         "core, which client and server share; PostgreSQL 18 with pgvector on the same machine, over a socket, its own "
         "CPU counted; queries with the cheapest setting that found 0.95 of the exact hits, filters with the last one "
-        f"tried; least of {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} repeats; load at the start of "
-        f"a process {loads[0]} to {loads[-1]}, median {loads[len(loads) // 2]}: where others had the cores, CPU is a "
-        "little more than alone, and what the clock says is much more."
+        f"tried; least of {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} repeats; load at the start "
+        f"of a process {loads[0]} to {loads[-1]}, median {loads[len(loads) // 2]}, on which the clock's figures depend."
     )
 
 
