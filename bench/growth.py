@@ -198,13 +198,16 @@ def caption(found: Sequence[Note], vectors: Note, machine: Note) -> str:
     runs = [one for note in found for part in ("builds", "openings", "searches") for one in note[part]]
     loads = [one["load"] for one in runs] or [0.0]
     days = sorted({note["when"][:10] for note in found}) or ["never"]
+    texts = "Distinct sentences of public corpora"
+    if "passages" in vectors:
+        texts = "Passages of public corpora, one to four sentences, many part of another and so hard to tell apart"
     return (
-        f"Passages of public corpora, one to four sentences, so that some overlap; encoded by "
-        f"{vectors['encoder']['name']}, {vectors['encoder']['runtime']}. {vectors['real_queries']} real queries and "
-        f"{vectors['held_out_sentences']} passages kept out were drawn from; one query at a time on one core; the "
-        f"target of recall is {TARGET}. Least of the repeats. {machine['cpu']}, {machine['cores']} cores; measured "
-        f"{days[0]} to {days[-1]}; load at the start of a process {min(loads)} to {max(loads)}: times by the clock are "
-        "of a machine with other work, CPU times hardly so."
+        f"{texts}; encoded by {vectors['encoder']['name']}, {vectors['encoder']['runtime']}. Queries were drawn from "
+        f"{vectors['real_queries']} real ones and {vectors['held_out_sentences']} texts kept out; one at a time on one "
+        f"core; the target of recall is {TARGET}. Least of the repeats. {machine['cpu']}, {machine['cores']} cores; "
+        f"measured {days[0]} to {days[-1]}; load at the start of a process {min(loads)} to {max(loads)}. Where that is "
+        "far above the cores, times by the clock are of a machine with other work, and CPU times are some way above "
+        "those of an idle one."
     )
 
 
