@@ -156,11 +156,12 @@ def cells(found: Sequence[Mapping[str, float]], texts: int) -> list[str]:
 def caption(args: argparse.Namespace, runs: Mapping[str, Sequence[Mapping[str, float]]], machine: Any) -> str:
     """How it was measured."""
     loads = [one["load"] for found in runs.values() for one in found]
+    times = "one run" if args.repeats == 1 else f"least of {args.repeats} runs"
     return (
-        f"Sentences of a public corpus through the default model, shards of about {args.shard_texts} texts; "
-        f"{'one run' if args.repeats == 1 else f'least of {args.repeats} runs'} each, all folders equal byte for byte. {machine['cpu']}, {machine['cores']} cores: "
-        f"Ray has no core here that one process does not use. Load at the start of a run {min(loads)} to {max(loads)}: "
-        "times by the clock are of a machine with other work."
+        f"Sentences of a public corpus through the default model, shards of about {args.shard_texts} texts; {times} "
+        f"each, all folders equal byte for byte. {machine['cpu']}, {machine['cores']} cores: Ray has no core here that "
+        f"one process does not use. Load at the start of a run {min(loads)} to {max(loads)}: times by the clock are of "
+        "a machine with other work."
     )
 
 
