@@ -199,7 +199,7 @@ def caption(found: Sequence[Note], vectors: Note, machine: Note) -> str:
     loads = [one["load"] for one in runs] or [0.0]
     days = sorted({note["when"][:10] for note in found}) or ["never"]
     texts = "Distinct sentences of public corpora"
-    if "passages" in vectors:
+    if vectors.get("sentences", 1) > 1:
         texts = "Passages of public corpora, one to four sentences, many part of another and so hard to tell apart"
     return (
         f"{texts}; encoded by {vectors['encoder']['name']}, {vectors['encoder']['runtime']}. Queries were drawn from "

@@ -1,8 +1,9 @@
 """Real vectors by the million for bench/growth.py: passages of public corpora through a static encoder.
 
-    RETR_DATA=… python bench/growth_vectors.py [--most 1000000]
+    RETR_DATA=… python bench/growth_vectors.py [--most 1000000] [--sentences 4]
 
-A passage is a sentence (as in bench/index_vectors.py) or two, three or four that follow one another. The encoder is a
+A passage is a sentence (as in bench/index_vectors.py) or two, three or four that follow one another; with --sentences 1
+none is part of another, and there are a third as many. The encoder is a
 table of words distilled here from all-MiniLM-L6-v2 with `retr distill`, and the vectors come by `retr encode`, so that
 a run that was stopped goes on. Written as bench/index_vectors.py writes: `<N>k.npy` (float32, unit rows),
 `queries.npy` (real queries and passages that are not among the rows), `meta.parquet`, `about.json`.
@@ -19,7 +20,6 @@ import numpy as np
 import recording
 from index_vectors import DOCUMENT_SETS, LENGTHS, SENTENCE_END, Text
 
-SENTENCES = 4
 LONGEST = 600
 """Characters of a passage."""
 
@@ -29,7 +29,9 @@ def main() -> None:
     args = arguments()
     args.out.mkdir(parents=True, exist_ok=True)
     root = index_vectors.data_folder()
-    passages = index_vectors.in_order((text for name in DOCUMENT_SETS for text in passages_of(root, name)), args.seed)
+    passages = index_vectors.in_order(
+        (text for name in DOCUMENT_SETS for text in passages_of(root, name, args.sentences)), args.seed
+    )
     print(f"{len(passages):,} distinct passages", flush=True)
     held_out = args.queries - args.real_queries
     count = min(args.most, len(passages) - held_out)
@@ -45,7 +47,7 @@ def main() -> None:
     encode(args.out, encoder, rows)
     about = {
         "encoder": {"name": "a static table distilled from all-MiniLM-L6-v2", "runtime": f"{encoder.dim} numbers"},
-        "passages": count,
+        "sentences": args.sentences,
         "real_queries": len(real),
         "held_out_sentences": len(spare),
         "fingerprint": encoder.fingerprint,
@@ -60,6 +62,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=int, default=1_000_000, help="vectors, or as many as there are passages")
+    parser.add_argument("--sentences", type=int, default=4, help="most sentences of a passage")
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--real-queries", type=int, default=700, help="the others are held-out passages")
     parser.add_argument("--seed", type=int, default=7)
@@ -67,15 +70,15 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def passages_of(root: Path, name: str) -> Iterator[Text]:
-    """One to four sentences that follow one another, of every document of a corpus."""
+def passages_of(root: Path, name: str, most: int) -> Iterator[Text]:
+    """One sentence, and up to so many that follow one another, of every document of a corpus."""
     import gzip
 
     with gzip.open(root / name / "corpus.jsonl.gz", "rt", encoding="utf-8") as lines:
         for record in map(json.loads, lines):
             sentences = [" ".join(sentence.split()) for sentence in SENTENCE_END.split(record["text"])]
             for first in range(len(sentences)):
-                for last in range(first + 1, min(first + SENTENCES, len(sentences)) + 1):
+                for last in range(first + 1, min(first + most, len(sentences)) + 1):
                     text = " ".join(sentences[first:last])
                     if LENGTHS.start <= len(text) <= LONGEST:
                         yield Text(name, text)
