@@ -1,4 +1,4 @@
-"""Put the newest recorded tables between their markers in docs/benchmarks.md, docs/jobs.md and docs/scaling.md.
+"""Put the newest recorded tables between their markers in docs/benchmarks.md and other guides.
 
     python bench/report.py [--check]
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from recording import RESULTS, ROOT
 from tables import Table
 
-PAGES = [ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "jobs", "scaling")]
+PAGES = [ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "jobs", "postgres", "scaling")]
 BLOCK = re.compile(r"(<!-- bench:(?P<name>[\w-]+) -->\n).*?(<!-- /bench:(?P=name) -->)", re.DOTALL)
 
 
