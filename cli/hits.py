@@ -31,9 +31,10 @@ def show(collection: "Collection", hits: "list[Hit]", query: str, *, full: bool)
         out.print("No hits.")
     for hit in hits:
         out.print(_head(hit))
-        if "image" in hit.source:
+        shown = {"image", "width", "height"} <= hit.source.keys()
+        if shown:
             out.print(Text(f"     {visible(_pictured(hit))}", style="dim"))
-        if hit.text or "image" not in hit.source:
+        if hit.text or not shown:
             out.print(Text("     ").append_text(_marked(collection, hit, query, full=full, colours=out.is_terminal)))
         if hit.explain is not None:
             for line in _explained(hit.explain):

@@ -169,8 +169,8 @@ def picture_document(
 
 
 def has_picture(document: Document) -> bool:
-    """Whether a document has a picture."""
-    return bool(document.source.get("image")) and bool(document.source.get(ROOT))
+    """Whether a document has a picture: its source tells all that `picture_facts` found."""
+    return document.source.keys() >= {"image", ROOT, "width", "height", "sha256"}
 
 
 def picture_of(document: Document) -> Picture:

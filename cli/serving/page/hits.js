@@ -87,7 +87,7 @@ function origin(source) {
 // `actions` are narrow(condition), judge(id, grade) where this caller may judge, and show(path), which fetches a picture.
 export function hitElement(hit, actions) {
   const name = hit.title || hit.id;
-  const picture = hit.source.image ? pictured(hit, name, actions.show) : "";
+  const picture = hit.source.image && hit.source.sha256 ? pictured(hit, name, actions.show) : "";
   const passage = element("p", { class: "passage", dir: "auto" }, ...marked(hit.text, marksIn(hit.text, hit.snippet)));
   return element(
     "li",
