@@ -4,13 +4,12 @@
 
 Needs the files of bench/growth_vectors.py (or of bench/index_vectors.py, for fewer and larger vectors). It measures as
 bench/index.py does, each thing in a process of its own, and keeps what it has measured by size, so that a run that was
-stopped goes on; `--fresh` forgets, `--collect` measures nothing. A cost is fitted as a * n ** b, by least squares of
-the logarithms.
+stopped goes on; `--fresh` forgets, `--collect` measures nothing. Two curves are fitted to each cost, a straight line by
+least squares of the relative errors and a * n ** b by least squares of the logarithms; the nearer one is shown.
 """
 
 import argparse
 import json
-import math
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -27,8 +26,8 @@ from tables import Table, number
 
 ROWS = ("retr", "retr, recall 0.95")
 TARGET = 0.95
-AHEAD = 10_000_000
-"""The size for which a fitted curve says what it would cost."""
+AHEAD = 10
+"""How many times the largest size a fitted curve is asked for."""
 
 Note = dict[str, Any]
 
@@ -44,15 +43,19 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """`a * n ** b`, and the largest factor by which a measured value is off it."""
+    """`floor + a * n ** b`, and the largest factor by which a measured value is off it."""
 
     a: float
     b: float
     off: float
+    floor: float = 0.0
 
     def at(self, size: int) -> float:
         """Its value."""
-        return float(self.a * size**self.b)
+        return float(self.floor + self.a * size**self.b)
+
+    def __str__(self) -> str:
+        return f"{self.floor:.3g} + {self.a:.3g} · n" if self.floor else f"{self.a:.3g} · n^{self.b:.2f}"
 
 
 def main() -> None:
@@ -115,15 +118,15 @@ def tables(found: Sequence[Note]) -> list[Table]:
     """What was measured, a row a size, and the curves through it."""
     rows = [[note["system"], f"{note['size']:,}", *(shown(cost, note) for cost in COSTS)] for note in found]
     made = [Table(["system", "vectors", *(cost.name for cost in COSTS)], rows)]
-    fits = []
+    fits, ahead = [], AHEAD * max((note["size"] for note in found), default=0)
     for name in dict.fromkeys(note["system"] for note in found):
         group = [note for note in found if note["system"] == name]
         for cost in COSTS:
             curve = fitted([(note["size"], cost.value(note)) for note in group])
             if curve is not None and cost.name != RECALL:
-                known = [f"{curve.a:.3g} · n^{curve.b:.2f}", f"× {curve.off:.2f}", number(curve.at(AHEAD), cost.digits)]
+                known = [str(curve), f"× {curve.off:.2f}", number(curve.at(ahead), cost.digits)]
                 fits.append([f"{name}: {cost.name}", *known])
-    return [*made, Table(["cost", "fitted", "farthest point", f"the curve at {AHEAD:,}"], fits)]
+    return [*made, Table(["cost", "fitted", "farthest point", f"the curve at {ahead:,}"], fits)]
 
 
 def shown(cost: Cost, note: Note) -> str:
@@ -132,14 +135,31 @@ def shown(cost: Cost, note: Note) -> str:
 
 
 def fitted(points: Sequence[tuple[int, float | None]]) -> Curve | None:
-    """The curve through at least three points above 0."""
-    known = [(math.log(size), math.log(value)) for size, value in points if value]
+    """The nearer of two curves through at least three points above 0."""
+    known = [(size, value) for size, value in points if value]
     if len(known) < 3:
         return None
-    sizes, values = np.array(known).T
-    b, a = np.polyfit(sizes, values, 1)
-    off = float(np.exp(np.abs(values - (a + b * sizes)).max()))
-    return Curve(float(np.exp(a)), float(b), off)
+    sizes, values = np.array(known, np.float64).T
+    curves = [curve for curve in (power(sizes, values), line(sizes, values)) if curve is not None]
+    return min(curves, key=lambda curve: curve.off)
+
+
+def power(sizes: Any, values: Any) -> Curve:
+    """`a * n ** b`."""
+    b, a = np.polyfit(np.log(sizes), np.log(values), 1)
+    return judged(float(np.exp(a)), float(b), 0.0, sizes, values)
+
+
+def line(sizes: Any, values: Any) -> Curve | None:
+    """`floor + a * n`; None where one of them would not be above 0."""
+    (floor, a), *_ = np.linalg.lstsq(np.stack([1 / values, sizes / values], axis=1), np.ones(len(values)), rcond=None)
+    return judged(float(a), 1.0, float(floor), sizes, values) if floor > 0 and a > 0 else None
+
+
+def judged(a: float, b: float, floor: float, sizes: Any, values: Any) -> Curve:
+    """The curve with how far it is from the points."""
+    off = np.exp(np.abs(np.log(values / (floor + a * sizes**b))).max())
+    return Curve(a, b, float(off), floor)
 
 
 def asked(name: str) -> Callable[[Note], float | None]:

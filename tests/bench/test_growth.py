@@ -32,6 +32,15 @@ def test_what_is_off_the_curve_is_said() -> None:
     assert (curve.b, curve.off) == pytest.approx((1.0, 1.5874), abs=1e-3)
 
 
+def test_a_fixed_cost_and_one_a_row_are_told_apart() -> None:
+    from growth import fitted
+
+    curve = fitted([(size, 0.1 + 0.002 * size) for size in (10, 100, 1_000)])
+    assert curve is not None
+    assert (curve.floor, curve.a, curve.b, curve.off) == pytest.approx((0.1, 0.002, 1.0, 1.0))
+    assert str(curve) == "0.1 + 0.002 · n"
+
+
 def test_two_points_and_what_was_not_measured_have_no_curve() -> None:
     from growth import fitted
 
