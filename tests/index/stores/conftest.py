@@ -32,9 +32,12 @@ def server() -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     running = pgserver.get_server(folder / "data", cleanup_mode="stop")
     _in_haste(running.get_uri())
+    # Tests of other folders import this fixture, which makes it another one: they find the server here.
+    os.environ["RETR_POSTGRES"] = running.get_uri()
     try:
         yield running.get_uri()
     finally:
+        del os.environ["RETR_POSTGRES"]
         running.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 
