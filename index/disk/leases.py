@@ -6,6 +6,7 @@ goes stale, and a reader needs no right to write. A child made by fork shares it
 
 import fcntl
 import os
+from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,9 +51,9 @@ class Lease:
             raise
         self._file = file
 
-    def __del__(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        if self._file >= 0:  # `close` is bound above since the interpreter may have taken `os` away when it exits
+            close(self._file)
 
 
 def held(folder: Path) -> tuple[Manifest, Lease]:
