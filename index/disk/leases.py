@@ -6,8 +6,7 @@ goes stale, and a reader needs no right to write. A child made by fork shares it
 
 import fcntl
 import os
-from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
