@@ -127,7 +127,7 @@ def test_where_nothing_listens_is_said_at_once() -> None:
         port = taken.getsockname()[1]
     with pytest.raises(NotFound, match=f"No Ray at '127.0.0.1:{port}'"):
         crew._check_answers(f"127.0.0.1:{port}")
-    with pytest.raises(NotFound, match="No Ray at '127.0.0.1:99999999'"):
+    with pytest.raises(NotFound, match=r"No Ray at '127\.0\.0\.1:99999999'"):
         crew._check_answers("127.0.0.1:99999999")
     for unchecked in ("", "auto", "local"):
         crew._check_answers(unchecked)
