@@ -59,7 +59,9 @@ def load_scorer(spec: str, *, device: str = "") -> Scorer:
 def reads_images(spec: str) -> bool:
     """Whether the encoder that a spec names reads images, told by its kind; nothing is loaded."""
     kind = _parse(spec, ENCODERS, "bi").kind
-    return kind in READS_IMAGES or (kind not in ENCODERS and hasattr(resolve(kind, ENCODERS, "encoder"), "encode_images"))
+    return kind in READS_IMAGES or (
+        kind not in ENCODERS and hasattr(resolve(kind, ENCODERS, "encoder"), "encode_images")
+    )
 
 
 def _load(loader: Callable[..., Any], spec: Spec, device: str) -> Any:
