@@ -86,6 +86,11 @@ class Bench:
         """Every test set."""
         return {title: self.graded(name) for title, name in TESTS.items()}
 
+    @cached_property
+    def sources(self) -> Mapping[str, list[str]]:
+        """Of every test pair the data set that it was drawn from; SICK and the STS benchmark are told as one."""
+        return {title: [line.get("subset", title) for line in self._lines(name)] for title, name in TESTS.items()}
+
     def cell(self, cell: Cell) -> Mapping[str, Any]:
         """What the models of a cell say of every test pair, made now where it is missing."""
         path = self.work / "measured" / f"{cell.name}.json"
