@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from retr.retrieval.errors import BadInput, Damaged, Mismatch, NotFound, missing_package
 from retr.retrieval.records import Document, Metadata, check_id
 
@@ -29,6 +31,8 @@ ROOT = "images"
 _SIDEWAYS = (5, 6, 7, 8)
 """Values of EXIF's orientation by which width and height change places."""
 _ORIENTATION = 0x0112
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""Values of EXIF's orientation to Pillow's numbers of what undoes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +65,11 @@ class Picture:
         """Width and height in pixels, upright, from the head of the file alone. Errors as `open`."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return upright_size(self._headed(LARGEST))
+            image = self._headed(LARGEST)
+            return (image.height, image.width) if _orientation(image) in _SIDEWAYS else image.size
 
     def open(self, most: int = LARGEST) -> "Image":
-        """The picture decoded, of an animation the first; not yet turned upright.
+        """The picture decoded, of an animation the first; upright, of 8 bits a colour, without its metadata.
 
         BadInput for another format or more than `most` pixels, Damaged where it breaks off, NotFound without Pillow.
         """
@@ -75,7 +80,7 @@ class Picture:
                 image.load()
             except (OSError, ValueError, SyntaxError, EOFError) as error:
                 raise self._broken(error) from None
-            return image.copy()
+            return upright(image)
 
     def _headed(self, most: int) -> "Image":
         check_pillow()
@@ -104,13 +109,37 @@ def check_pillow() -> None:
         raise missing_package("pillow", needed_for="Reading images", extra="images")
 
 
-def upright_size(image: "Image") -> tuple[int, int]:
-    """Width and height after turning by EXIF's orientation."""
+def upright(image: "Image") -> "Image":
+    """The same turned by EXIF's orientation, of 8 bits a colour, and without metadata: turned again, it stays."""
+    turn = _TURNS.get(_orientation(image))
+    turned = image.copy() if turn is None else image.transpose(turn)  # type: ignore[arg-type]  # an IntEnum's values
+    clear = turned.info.get("transparency")
+    turned = _of_bytes(turned, clear) if turned.mode.startswith("I") else turned
+    kept = clear is not None and turned.mode == image.mode
+    turned.info = {"transparency": clear} if kept else {}
+    return turned
+
+
+def _of_bytes(image: "Image", clear: int | None) -> "Image":
+    """A grey picture of 16 bits in 8: Pillow's own conversion cuts all that is above 255, and leaves it white."""
+    from PIL import Image as images
+
+    values = np.asarray(image).astype(np.uint16)
+    grey = images.fromarray(((np.arange(1 << 16) * 255 + (1 << 15)) // 65535).astype(np.uint8)[values])
+    if isinstance(clear, int):
+        grey.putalpha(images.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _orientation(image: "Image") -> int:
+    """EXIF's, from 1 to 8; 1 where there is none."""
     try:
-        turned = image.getexif().get(_ORIENTATION) in _SIDEWAYS
-    except Exception:  # Pillow raises many kinds on broken EXIF, and then turns nothing either
-        turned = False
-    return (image.height, image.width) if turned else image.size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            told = image.getexif().get(_ORIENTATION)
+    except Exception:  # Pillow raises many kinds on broken EXIF, which says nothing of the picture itself.
+        return 1
+    return told if isinstance(told, int) else 1
 
 
 def within(path: str, root: Path) -> Path:
@@ -132,7 +161,7 @@ def picture_facts(path: str, root: Path, *, name: str = "") -> tuple[Mapping[str
     Metadata has the size in pixels and bytes, and the sha256; the source also where the picture is.
     """
     picture = Picture.read(path, root, name=name)
-    width, height = upright_size(picture.open())
+    width, height = picture.open().size
     size = {"width": width, "height": height}
     told = {**size, "bytes": len(picture.data), "sha256": picture.sha256}
     return told, {"image": _below(root / path, root), ROOT: str(root.resolve()), **size, "sha256": picture.sha256}

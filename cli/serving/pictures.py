@@ -86,12 +86,11 @@ def _shown(collection: Collection, id: str, edge: int) -> tuple[bytes, str]:
 def _made_small(image: "Image", edge: int) -> tuple[bytes, str]:
     """Nothing of the file but its pixels: no metadata, such as the place where a photograph was taken."""
     from PIL import Image as images
-    from PIL import ImageOps
 
-    upright = ImageOps.exif_transpose(image).convert("RGBA")
-    upright.thumbnail((edge, edge))
-    flat = images.new("RGB", upright.size, (255, 255, 255))
-    flat.paste(upright, mask=upright.getchannel("A"))
+    small = image.convert("RGBA")
+    small.thumbnail((edge, edge))
+    flat = images.new("RGB", small.size, (255, 255, 255))
+    flat.paste(small, mask=small.getchannel("A"))
     made, kind = io.BytesIO(), "PNG" if max(flat.size) <= SMALL else "JPEG"
     flat.save(made, kind, **({"quality": 85} if kind == "JPEG" else {}))
     return made.getvalue(), f"image/{kind.lower()}"

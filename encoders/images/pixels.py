@@ -12,7 +12,7 @@ import numpy as np
 from retr.encoders.reading.folder import read_json
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, Damaged
-from retr.retrieval.pictures import Picture
+from retr.retrieval.pictures import LARGEST, Picture, upright
 from retr.retrieval.protocols import Box
 
 if TYPE_CHECKING:
@@ -87,9 +87,8 @@ class Pixels:
     def shown(self, image: "Image") -> "Image":
         """The image as the model sees it, in colours still: of the size, upright, over the background."""
         from PIL import Image as images
-        from PIL import ImageOps
 
-        turned = ImageOps.exif_transpose(image)
+        turned = upright(image)
         if turned.mode in ("P", "PA", "LA", "RGBA", "La", "RGBa") or "transparency" in turned.info:
             over = turned.convert("RGBA")
             below = images.new("RGBA", over.size, (*self.background, 255))
@@ -98,8 +97,10 @@ class Pixels:
         filtering = images.Resampling(self.resample)
         if not self.crop:
             return flat.resize((self.width, self.height), filtering)
-        shorter = min(flat.size)
-        flat = flat.resize((int(flat.width * self.edge / shorter), int(flat.height * self.edge / shorter)), filtering)
+        whole = self._whole(*flat.size)
+        if whole[0] * whole[1] > LARGEST:  # A strip, which would fill all memory before its middle is cut out.
+            return flat.resize((self.width, self.height), filtering, self.seen(*flat.size))
+        flat = flat.resize(whole, filtering)
         left, top = (flat.width - self.width) // 2, (flat.height - self.height) // 2
         return flat.crop((left, top, left + self.width, top + self.height))
 
@@ -107,11 +108,15 @@ class Pixels:
         """Left, top, right and bottom of what the model sees of a picture of that size, in the picture's pixels."""
         if not self.crop:
             return 0.0, 0.0, float(width), float(height)
-        shorter = min(width, height)
-        across, down = int(width * self.edge / shorter), int(height * self.edge / shorter)
+        across, down = self._whole(width, height)
         left, top = (across - self.width) // 2, (down - self.height) // 2
         right, bottom = left + self.width, top + self.height
         return left * width / across, top * height / down, right * width / across, bottom * height / down
+
+    def _whole(self, width: int, height: int) -> tuple[int, int]:
+        """The size that a picture is brought to before its middle is cut out."""
+        shorter = min(width, height)
+        return int(width * self.edge / shorter), int(height * self.edge / shorter)
 
     def boxes(self, size: tuple[int, int], grid: tuple[int, int]) -> list[Box]:
         """Where each patch of the grid, row by row, stands in a picture of that width and height."""

@@ -55,6 +55,27 @@ def test_a_photograph_on_its_side_is_turned_upright(tmp_path: Path) -> None:
     assert found[0, 1, 1] == 1.0 and found[0, 6, 1] == -1.0
 
 
+def test_broken_metadata_leaves_a_picture_as_it_is(tmp_path: Path) -> None:
+    noise(4, 8).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + bytes(range(200)))
+    found = Picture.read("a.jpg", tmp_path)
+    assert found.size() == found.open().size == (8, 4) and not found.open().info
+    assert read_images(["a.jpg"], tmp_path, Pixels(4, 4)).shape == (1, 3, 4, 4)
+
+
+def test_grey_of_16_bits_keeps_its_shades(tmp_path: Path) -> None:
+    shades = np.array([[0, 16448, 32896, 65535]], np.uint16)  # of a byte: 0, 64, 128, 255
+    Image.fromarray(shades).save(tmp_path / "a.png", transparency=16448)
+    found = Picture.read("a.png", tmp_path).open()
+    assert np.asarray(found).tolist() == [[[0, 255], [64, 0], [128, 255], [255, 255]]]
+
+
+def test_of_a_strip_only_the_middle_is_brought_to_size() -> None:
+    strip = Image.new("L", (1, 600_000), 0)
+    strip.paste(255, (0, 299_990, 1, 300_010))
+    found = Pixels(24, 24, crop=True, edge=24).of(strip)  # all of it would be 24 x 14,400,000
+    assert found.shape == (3, 24, 24) and (found == 1).all()
+
+
 def test_grey_pictures_and_those_with_a_palette_are_read(tmp_path: Path) -> None:
     for name, mode in (("l.png", "L"), ("p.gif", "P"), ("one.bmp", "1"), ("c.jpg", "CMYK")):
         noise(6, 6).convert(mode).save(tmp_path / name)
