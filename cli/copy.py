@@ -50,8 +50,11 @@ def _folder(index: Path, target: Path, of: str | None, *, as_json: bool) -> None
     from retr.cli.output import emit_json, print_line
     from retr.index.disk import history
     from retr.index.disk.fsio import Disk
-    from retr.index.disk.manifest import read_current
+    from retr.index.disk.manifest import holds_index, read_current
+    from retr.retrieval.errors import BadInput
 
+    if holds_index(target) and not holds_index(index):
+        raise BadInput(f"{str(target)!r} is an index, and no new folder. Copy it with: retr copy NEW --index {target}")
     read_current(index)
     # Not through an open collection: a sound snapshot can be copied out of an index whose newest files are damaged.
     made = history.copy(Disk(), index, target, of=None if of is None else version_of(index, of))

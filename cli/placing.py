@@ -126,4 +126,6 @@ def _spec_of(collection: "Collection") -> str:
     if len(facts) != 1 or not facts[0].spec:
         has = f"{len(facts)} encoders" if len(facts) != 1 else "an encoder without a name"
         raise BadInput(f"--on ray needs an index with one encoder, by name; {collection.home!r} has {has}.")
+    if facts[0].reads_images:
+        raise BadInput(f"--on ray encodes texts; the encoder of {collection.home!r} reads images. Leave --on ray out.")
     return facts[0].spec

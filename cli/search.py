@@ -107,6 +107,7 @@ def search(
         candidates=candidates,
     )
     _check_call(query, queries, run, image)
+    _check_files(queries, run, qrels)
     collection = open(home_of(index, store), encoder=encoder, late=late, device=device)
     _note_placement(collection, device, quiet=quiet)
     scorer: RerankBy | None = load_reranker(rerank) if rerank else None
@@ -142,15 +143,19 @@ def _check_call(query: list[str] | None, queries: Path | None, run: Path | None,
         raise BadInput(
             f"Give either --image or a question in words, not both; got {' '.join(query or ['--queries'])!r}."
         )
-    if image is not None:
-        return
+    if queries is not None and query:
+        raise BadInput(f"Give either a QUERY or --queries, not both; got {' '.join(query)!r}.")
+    if queries is None and run is None and image is None and not query:
+        raise BadInput("No query. Say what to look for, or give --image FILE, or --queries FILE --run OUT.")
+
+
+def _check_files(queries: Path | None, run: Path | None, qrels: Path | None) -> None:
+    from retr.retrieval.errors import BadInput
 
     if (queries is None) != (run is None):
         raise BadInput("--queries FILE and --run OUT go together: questions from the one, hits into the other.")
-    if queries is not None and query:
-        raise BadInput(f"Give either a QUERY or --queries, not both; got {' '.join(query)!r}.")
-    if queries is None and not query:
-        raise BadInput("No query. Say what to look for, or give --image FILE, or --queries FILE --run OUT.")
+    if qrels is not None and queries is None:
+        raise BadInput("--qrels says which of --queries FILE are asked. Give both, or leave it out.")
 
 
 def _one(

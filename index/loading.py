@@ -13,7 +13,7 @@ from retr.index.writing.creation import given, make_chunker, narrowest
 from retr.index.writing.stored import stored, stored_tokens
 from retr.retrieval.chunking import Chunker, ChunkSettings
 from retr.retrieval.embeddings import Embeddings, Floats, TokenVectors, Vectors
-from retr.retrieval.errors import BadInput, Mismatch
+from retr.retrieval.errors import BadInput, Mismatch, NotFound
 from retr.retrieval.pictures import Picture
 from retr.retrieval.protocols import Encoder, ReadsImages
 
@@ -125,11 +125,25 @@ class Encoders:
         return held
 
     def _checked(self, facts: EncoderFacts, load: LoadEncoder) -> Encoder:
-        encoder = given(facts) or load(facts.spec)
+        encoder = given(facts) or self._loaded(facts, load)
         if encoder.fingerprint != facts.fingerprint or encoder.dim != facts.dim:
             raise Mismatch(
                 f"The index {str(self._folder)!r} was made with {facts.spec} (fingerprint {facts.fingerprint[:12]}, "
                 f"dim {facts.dim}); the encoder given has fingerprint {encoder.fingerprint[:12]}, dim {encoder.dim}. "
                 "Use the encoder it was made with, or make a new index."
             )
+        if facts.reads_images and not isinstance(encoder, ReadsImages):
+            raise Mismatch(f"{facts.spec} reads images, and the encoder given does not. Use the one it was made with.")
         return encoder
+
+    def _loaded(self, facts: EncoderFacts, load: LoadEncoder) -> Encoder:
+        try:
+            return load(facts.spec)
+        except NotFound as error:
+            source = facts.spec.partition("=")[2] or facts.spec
+            if repr(source) not in str(error) or Path(source).expanduser().is_absolute():
+                raise
+            raise NotFound(
+                f"{error} So the index {str(self._folder)!r} names its encoder: a path is taken from the folder that "
+                "a command runs in, so run it where the index was made."
+            ) from None

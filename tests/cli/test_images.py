@@ -8,7 +8,9 @@ import pytest
 from tests.colours import draw, make_colours
 from typer.testing import CliRunner
 
+import retr as library
 from retr.cli import make_app
+from retr.retrieval.errors import Mismatch
 
 pytest.importorskip("onnx")
 pytest.importorskip("PIL")
@@ -141,9 +143,42 @@ def test_an_encoder_of_texts_leaves_images_alone(here: Path, tmp_path: Path) -> 
     [
         (["red", "--image", "a.png"], "not both; got 'red'"),
         (["--image", "a.png", "--queries", "q.txt", "--run", "r"], "not both; got '--queries'"),
+        (["--image", "a.png", "--run", "r"], "--queries FILE and --run OUT go together"),
+        (["red", "--qrels", "q.tsv"], "--qrels says which of --queries FILE are asked"),
         (["--image", "none.png"], "The image 'none.png' is not there"),
         (["--image", "none.png", "--mode", "lexical"], "is not there"),
     ],
 )
 def test_a_wrong_question_is_one_line(here: Path, arguments: list[str], told: str) -> None:
     assert told in retr("search", *arguments, "-i", here / "index", code=1)
+
+
+def test_workers_of_ray_are_given_no_images(here: Path) -> None:
+    pytest.importorskip("ray")
+    told = retr("index", here / "photos", "-i", here / "index", "--on", "ray", code=1)
+    assert "--on ray encodes texts; the encoder of" in told
+
+
+def test_an_encoder_that_reads_no_images_does_not_stand_in_for_one_that_does(here: Path) -> None:
+    class Texts:
+        def __init__(self, encoder: Any) -> None:
+            self.fingerprint, self.dim, self.encode_queries = encoder.fingerprint, encoder.dim, encoder.encode_queries
+
+    texts = Texts(library.load_encoder(f"filip={here / 'model'}"))
+    with pytest.raises(Mismatch, match="reads images, and the encoder given does not"):
+        library.open(here / "index", encoder=texts).search("red", mode="late")  # type: ignore[arg-type]
+
+
+def test_a_path_that_leads_nowhere_from_here_says_where_it_begins(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(here)
+    retr("index", here / "photos", "-i", tmp_path / "index", "--encoder", "filip=model", "-q")
+    monkeypatch.chdir(tmp_path)
+    told = retr("search", "red", "-i", tmp_path / "index", code=1)
+    assert "no folder 'model'" in told and "run it where the index was made" in told
+
+
+def test_a_copy_the_wrong_way_round_says_how(here: Path, tmp_path: Path) -> None:
+    told = retr("copy", here / "index", "-i", tmp_path / "new", code=1)
+    assert f"Copy it with: retr copy NEW --index {here / 'index'}" in told
