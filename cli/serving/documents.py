@@ -7,7 +7,7 @@ from fastapi import Query, Request
 from pydantic import Field, JsonValue
 from starlette.responses import Response
 
-from retr.cli.serving.parsing import Asked, Text, Told, reply, router, service_of
+from retr.cli.serving.parsing import OwnAsked, Text, Told, reply, router, service_of
 from retr.cli.serving.writing import Write
 from retr.retrieval.errors import BadInput
 from retr.retrieval.records import Document, check_id
@@ -20,7 +20,7 @@ routes = router("Documents")
 Id = Annotated[Text, Field(max_length=512)]
 
 
-class DocumentGiven(Asked):
+class DocumentGiven(OwnAsked):
     """One document; an id that is there already is replaced."""
 
     id: Id
@@ -29,13 +29,13 @@ class DocumentGiven(Asked):
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
 
 
-class UpsertRequest(Asked):
+class UpsertRequest(OwnAsked):
     """Documents, each id once."""
 
     documents: Annotated[list[DocumentGiven], Field(min_length=1, max_length=MOST_DOCUMENTS)]
 
 
-class DeleteRequest(Asked):
+class DeleteRequest(OwnAsked):
     """Ids; those that are not there do no harm."""
 
     ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_DOCUMENTS)]

@@ -115,7 +115,7 @@ class Guard:
             return
         host = headers.get("host", "")
         name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
-        if name not in LOOPBACK:
+        if name.lower() not in LOOPBACK:
             raise Failure(421, "This server answers to localhost alone. Give it keys to serve other names.", "host")
 
     def _check_key(self, headers: Headers, needed: Scope) -> Scope:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from retr.cli.serving.documents import Id
 from retr.cli.serving.failures import Failure
 from retr.cli.serving.judging import Judgements
-from retr.cli.serving.parsing import Asked, Text, Told, reply, router, service_of
+from retr.cli.serving.parsing import OwnAsked, Text, Told, reply, router, service_of
 from retr.cli.serving.service import Service
 from retr.index.searching import MAX_QUERY_CHARACTERS, check_query
 from retr.index.stores import is_store
@@ -20,7 +20,7 @@ routes = router("Judgements")
 Asking = Annotated[Text, Field(max_length=MAX_QUERY_CHARACTERS)]
 
 
-class JudgementGiven(Asked):
+class JudgementGiven(OwnAsked):
     """A grade for a document as an answer to a query: 0 is not relevant, more is better, null takes it back."""
 
     query: Asking

@@ -26,6 +26,12 @@ class Asked(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
 
 
+class OwnAsked(Asked):
+    """A request's body of an API of ours, where a field that it does not know is a slip of the pen, and an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class Told(BaseModel):
     """An answer, for the OpenAPI document; answers are written without it."""
 
@@ -81,6 +87,10 @@ def reply(value: object) -> Response:
 def of_validation(error: RequestValidationError) -> Failure:
     """What is wrong with a body, in one line: where, and why. Values are left out, for they may be long or secret."""
     found: list[Any] = list(error.errors())
+    for one in found:
+        if one["type"] == "extra_forbidden":
+            text = f"There is no field {str(one['loc'][-1])[:40]!r} here. /openapi.json tells which there are."
+            return Failure(400, text, "invalid_request")
     same_field = len({one["loc"][:2] for one in found}) == 1
     first = found[-1] if same_field else found[0]  # of a choice of types, the last is the one meant more often
     if first["type"] == "json_invalid":

@@ -9,7 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from retr.cli.hits import hit_json
-from retr.cli.serving.parsing import Asked, Text, Told, reply, router, service_of
+from retr.cli.serving.parsing import OwnAsked, Text, Told, reply, router, service_of
 from retr.cli.serving.pictures import Base64, asking
 from retr.cli.serving.service import Found, Service
 from retr.index.searching import MAX_QUERY_CHARACTERS
@@ -26,7 +26,7 @@ Depth = Annotated[int, Field(ge=1, le=MOST_CANDIDATES)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
-class SearchRequest(Asked):
+class SearchRequest(OwnAsked):
     """The words of `retr search`: `where` is a filter, `rerank` lets the server's reranker see the best hits.
 
     In place of the query an `image` may ask, the bytes of a file in base64, where the index's encoder reads images.

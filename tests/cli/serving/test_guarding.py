@@ -121,6 +121,7 @@ def test_without_keys_only_names_of_this_machine_are_answered(make_client: Any, 
     client = make_client(encoder=models["encoder"])
     for host, status in {
         "localhost:80": 200,
+        "LOCALHOST": 200,
         "127.0.0.1": 200,
         "[::1]:8080": 200,
         "evil.example": 421,

@@ -39,6 +39,12 @@ def test_filters_modes_reranking_and_explaining_are_the_librarys(reader: Any, fi
     assert all("rerank" in hit["explain"] for hit in reranked["hits"])
 
 
+def test_a_field_that_a_document_has_not_is_told(make_client: Any, index: Path) -> None:
+    document = {"id": "a", "text": "b", "meta": {"year": 2024}}
+    refused = make_client(index=index, writable=True).post("/v1/documents", json={"documents": [document]})
+    assert (refused.status_code, "no field 'meta'" in refused.text) == (400, True)
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
@@ -50,6 +56,7 @@ def test_filters_modes_reranking_and_explaining_are_the_librarys(reader: Any, fi
         ({"query": "a", "weights": [0, 0]}, "weights"),
         ({"query": "a", "weights": [1]}, "weights"),
         ({"query": "x" * 70_000}, "query"),
+        ({"query": "a", "top-k": 3}, "There is no field 'top-k' here"),
     ],
 )
 def test_what_is_wrong_with_a_search_is_told(reader: Any, body: Any, says: str) -> None:
