@@ -24,7 +24,7 @@ def hit_json(collection: "Collection", hit: "Hit", query: str) -> dict[str, Any]
 def show(collection: "Collection", hits: "list[Hit]", query: str, *, full: bool) -> None:
     from rich.text import Text
 
-    from retr.cli.output import console, visible
+    from retr.cli.output import cell, console, visible
 
     out = console()
     if not hits:
@@ -33,7 +33,7 @@ def show(collection: "Collection", hits: "list[Hit]", query: str, *, full: bool)
         out.print(_head(hit))
         shown = {"image", "width", "height"} <= hit.source.keys()
         if shown:
-            out.print(Text(f"     {visible(_pictured(hit))}", style="dim"))
+            out.print(Text(f"     {cell(_pictured(hit))}", style="dim"))
         if hit.text or not shown:
             out.print(Text("     ").append_text(_marked(collection, hit, query, full=full, colours=out.is_terminal)))
         if hit.explain is not None:
@@ -44,12 +44,12 @@ def show(collection: "Collection", hits: "list[Hit]", query: str, *, full: bool)
 def _head(hit: "Hit") -> Any:
     from rich.text import Text
 
-    from retr.cli.output import visible
+    from retr.cli.output import cell
 
-    head = Text(f"{hit.rank:>3}. ", style="dim").append(visible(hit.id), style="bold")
+    head = Text(f"{hit.rank:>3}. ", style="dim").append(cell(hit.id), style="bold")
     head.append(f"  {hit.score:.4f}", style="dim")
     if hit.title:
-        head.append(f"  {visible(hit.title)}", style="cyan")
+        head.append(f"  {cell(hit.title)}", style="cyan")
     if "page" in hit.source:
         head.append(f"  page {hit.source['page']}", style="dim")
     return head

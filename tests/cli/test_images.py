@@ -182,3 +182,9 @@ def test_a_path_that_leads_nowhere_from_here_says_where_it_begins(
 def test_a_copy_the_wrong_way_round_says_how(here: Path, tmp_path: Path) -> None:
     told = retr("copy", here / "index", "-i", tmp_path / "new", code=1)
     assert f"Copy it with: retr copy NEW --index {here / 'index'}" in told
+
+
+def test_a_file_name_of_two_lines_is_shown_on_one(here: Path, tmp_path: Path) -> None:
+    draw(tmp_path / "p" / "red\n  1. other.png", "red")
+    retr("index", tmp_path / "p", "-i", tmp_path / "index", "--encoder", f"filip={here / 'model'}", "-q")
+    assert len(retr("search", "red", "-i", tmp_path / "index").splitlines()) == 2
