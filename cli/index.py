@@ -166,7 +166,11 @@ def index(
     asked = Asked(encoder, chunk_tokens, chunk_overlap, language, **vectors)
     settings = replace(settings, images=reads_images(home, asked))
     writing = WriteSettings(
-        commit_seconds=commit_seconds, on_duplicate=settings.on_error, mirror=mirror, wait_seconds=checked_wait(wait)
+        commit_seconds=commit_seconds,
+        on_duplicate=settings.on_error,
+        on_refused=settings.on_error,
+        mirror=mirror,
+        wait_seconds=checked_wait(wait),
     )
     with Progress("indexed", quiet=quiet) as progress:
         # The first document is read before an index is made, so that a mistyped source leaves nothing behind.
@@ -235,7 +239,7 @@ def _say(collection: "Collection", added: "AddReport", read: "ReadReport", *, as
     from retr.cli.output import emit_json, print_line, warn
 
     problems = [str(problem) for problem in read.problems] + added.problems
-    skipped = read.skipped + added.duplicates
+    skipped = read.skipped + added.duplicates + added.refused
     if as_json:
         counts = {**asdict(added), "problems": problems, "skipped": skipped, "repaired": read.repaired}
         emit_json({"index": collection.home, "documents": len(collection), **counts, "ignored": dict(read.ignored)})

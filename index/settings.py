@@ -33,7 +33,8 @@ class CollectionSettings:
 class WriteSettings:
     """When an `add` encodes and commits: what is committed survives a crash, each commit costs a few files.
 
-    `on_duplicate` says what becomes of an id that comes twice in one `add`; `mirror` removes the documents that did
+    `on_duplicate` says what becomes of an id that comes twice in one `add`, and `on_refused` of a document that the
+    store cannot hold, such as one with a NUL character in PostgreSQL; `mirror` removes the documents that did
     not come, so that the collection holds what was given and nothing else. `merge` lets small segments be joined as
     they become many. `wait_seconds` is how long to wait for another writer to finish. `commit_token_bytes` bounds the
     memory that token vectors take before they are coded.
@@ -45,6 +46,7 @@ class WriteSettings:
     commit_token_bytes: int = 256 << 20
     commit_seconds: float = 30.0
     on_duplicate: Literal["fail", "skip"] = "fail"
+    on_refused: Literal["fail", "skip"] = "fail"
     mirror: bool = False
     merge: bool = True
     wait_seconds: float = 0.0

@@ -139,7 +139,9 @@ def check_storable(document: Document) -> None:
     except (TypeError, ValueError):
         return  # What is not JSON is refused with its reason by whoever takes the document in.
     if any("\x00" in one for one in texts if isinstance(one, str)) or any(map(_NUL.search, facts)):
-        raise BadInput(f"The document {document.id!r} holds a NUL character, which PostgreSQL cannot. Clean it first.")
+        raise BadInput(
+            f"The document {document.id!r} holds a NUL character, which PostgreSQL cannot. Clean it, or leave it out."
+        )
 
 
 def made_index(tables: Tables, kind: str, type: str, passages: int) -> sql.Composed:

@@ -14,6 +14,7 @@ from retr.index.stores.recoding import codec_for, settle
 from retr.index.writing.batch import Batch
 from retr.index.writing.stored import Stored, joined, part_of
 from retr.index.writing.writer import Writer
+from retr.retrieval.errors import BadInput
 from retr.retrieval.records import Document
 from retr.retrieval.store import CodedTokens, StoredDocument, VectorStore, row_of
 
@@ -39,7 +40,14 @@ class StoreWriter(Writer):
 
     def add(self, document: Document, vectors: NDArray[np.float32] | None = None) -> None:
         """Take one document in, if the store can hold it."""
-        self._store.check_document(document)
+        try:
+            self._store.check_document(document)
+        except BadInput as error:
+            if self._settings.on_refused == "fail":
+                raise
+            self.report.refused += 1
+            self.note(str(error))
+            return
         super().add(document, vectors)
 
     def _held(self, number: int) -> Stored | None:

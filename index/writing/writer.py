@@ -30,6 +30,7 @@ class AddReport:
     unchanged: int = 0
     removed: int = 0
     duplicates: int = 0
+    refused: int = 0
     passages: int = 0
     encoded: int = 0
     generation: int = 0
@@ -136,7 +137,11 @@ class Writer:
         if self._settings.on_duplicate == "fail":
             raise BadInput(f"{what} Give each document its own id, or skip the later ones with --on-error skip.")
         self.report.duplicates += 1
-        self.report.problems = [*self.report.problems, what][:20]
+        self.note(what)
+
+    def note(self, problem: str) -> None:
+        """Name a problem in the report, if it is one of the first."""
+        self.report.problems = [*self.report.problems, problem][:20]
 
     def _advance(self) -> None:
         if self._batch.unencoded >= self._settings.encode_passages:

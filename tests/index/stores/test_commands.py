@@ -41,6 +41,15 @@ def test_a_store_is_made_asked_checked_and_copied(source: str, address: str, tmp
     assert retr("info", *store)["index"] == said["index"]
 
 
+def test_what_a_store_cannot_hold_is_told_or_left_out(address: str, tmp_path: Path) -> None:
+    rows = [{"id": "n", "text": "ok", "more": "a\0b"}, {"id": "b", "text": "blue bird"}]
+    (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    command = ("index", str(tmp_path / "r.jsonl"), "--store", address, "--encoder", "none", "-q")
+    assert "'n' holds a NUL character, which PostgreSQL cannot. Clean it, or" in retr(*command, ok=False)
+    said = retr(*command, "--on-error", "skip")
+    assert (said["documents"], said["refused"], said["skipped"]) == (1, 1, 1) and "NUL" in said["problems"][0]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
