@@ -95,6 +95,8 @@ def _listed(table: dict[str, Any], *, without: str = "") -> str:
 
 def _plan(part: dict[str, Any]) -> str:
     """How one segment was searched, such as `part 1: exact scan, 40 of 402 rows (this part has vectors only)`."""
+    if "part" not in part:
+        return f"plan: {part['plan']}"  # a store's, which has no parts
     return f"part {part['part'] + 1}: {part['plan']}, {part['allowed']:,} of {part['rows']:,} rows ({part['why']})"
 
 

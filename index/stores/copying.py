@@ -1,9 +1,11 @@
 """A collection moved between folders and databases, with its vectors as they are kept, and compared afterwards."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from retr.index.stores import connect, is_store
 from retr.index.stores.coding import codec_of, with_lists
 from retr.index.stores.folder import FolderStore
 from retr.retrieval.embeddings import Floats
-from retr.retrieval.errors import Damaged
+from retr.retrieval.errors import Damaged, RetrError
 from retr.retrieval.store import CodedTokens, StoredDocument, StoreFacts, StoreSnapshot, VectorStore, row_of
 
 _AT_ONCE = 1_000
@@ -28,19 +30,41 @@ def kept_in(where: str | Path) -> VectorStore:
 def copy(source: VectorStore, target: VectorStore, told: Told | None = None) -> StoreFacts:
     """Copy one generation into a new collection, nothing encoded again; gives what the target holds then.
 
-    Every document, passage, vector and token is read back and compared. Damaged where the target has not what was read.
+    Every document, passage, vector and token is read back and compared. Damaged where the target has not what was read,
+    BadInput for a document that it cannot hold; what was made of the target is removed then.
     `told` hears how many documents were written at each step.
     """
     with source.snapshot() as held:
         facts = held.facts
         kept = {name: getattr(facts, name) for name in ("created", "encoder", "late", "settings")}
         target.create(StoreFacts(1, **kept))
-        for key in held.codecs() if facts.late is not None else ():
-            target.keep_codec(key, held.codec(key))
-        target.bulk_load(_counted(rows(held), told))
-        with target.snapshot() as made:
-            compare(held, made, source.address, target.address)
-            return made.facts
+        with _whole_or_gone(target):
+            for key in held.codecs() if facts.late is not None else ():
+                target.keep_codec(key, held.codec(key))
+            target.bulk_load(_counted(_storable(rows(held), target), told))
+            with target.snapshot() as made:
+                compare(held, made, source.address, target.address)
+                return made.facts
+
+
+@contextmanager
+def _whole_or_gone(target: VectorStore) -> Iterator[None]:
+    """Remove what was just made where an error comes, or the same copy could not be made again."""
+    try:
+        yield
+    except BaseException:
+        if isinstance(target, FolderStore):
+            rmtree(target.address, ignore_errors=True)
+        else:
+            with suppress(RetrError):
+                target.drop()
+        raise
+
+
+def _storable(documents: Iterator[StoredDocument], target: VectorStore) -> Iterator[StoredDocument]:
+    for one in documents:
+        target.check_document(one.document)
+        yield one
 
 
 def rows(snapshot: StoreSnapshot) -> Iterator[StoredDocument]:

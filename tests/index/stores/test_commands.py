@@ -8,6 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from retr.cli import make_app
+from retr.cli.hits import show
+from retr.index.settings import SearchSettings
+from retr.opening import create
+from retr.retrieval.records import Document
 
 RECORDS = [{"id": id, "text": text, "n": n} for n, (id, text) in enumerate((("a", "red fish"), ("b", "blue bird")))]
 
@@ -41,11 +45,22 @@ def test_a_store_is_made_asked_checked_and_copied(source: str, address: str, tmp
     assert retr("info", *store)["index"] == said["index"]
 
 
+def test_how_vectors_were_searched_is_shown(address: str, encoder: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    made = create(address, encoder=encoder)
+    made.add([Document("a", "red fish")])
+    show(made, made.search("red", settings=SearchSettings(mode="dense", explain=True)), "red", full=False)
+    assert "\n       plan: " in capsys.readouterr().out
+
+
 def test_what_a_store_cannot_hold_is_told_or_left_out(address: str, tmp_path: Path) -> None:
     rows = [{"id": "n", "text": "ok", "more": "a\0b"}, {"id": "b", "text": "blue bird"}]
     (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, rows)))
     command = ("index", str(tmp_path / "r.jsonl"), "--store", address, "--encoder", "none", "-q")
     assert "'n' holds a NUL character, which PostgreSQL cannot. Clean it, or" in retr(*command, ok=False)
+    retr("index", str(tmp_path / "r.jsonl"), "--index", str(tmp_path / "folder"), "--encoder", "none", "-q")
+    for _ in range(2):  # The second time as the first: nothing was left behind.
+        copied = retr("copy", f"{address}c", "--index", str(tmp_path / "folder"), "-q", ok=False)
+        assert "'n' holds a NUL character" in copied
     said = retr(*command, "--on-error", "skip")
     assert (said["documents"], said["refused"], said["skipped"]) == (1, 1, 1) and "NUL" in said["problems"][0]
 
