@@ -76,16 +76,12 @@ def needed(page: Path) -> list[str]:
     return named[1].split() if named else []
 
 
-def speed(page: Path) -> list[pytest.MarkDecorator]:
-    """Pages that need more packages train something, which takes its time; others say so themselves."""
-    return [pytest.mark.slow] if needed(page) or "\n<!-- slow -->\n" in page.read_text(encoding="utf-8") else []
-
-
-def need_packages(page: Path) -> None:
-    """Skip, naming them, where a package that the page asks for is not installed."""
+def conditions(page: Path) -> list[pytest.MarkDecorator]:
+    """Pages that need more packages take their time, others say so themselves; what is not installed is named."""
+    slow = bool(needed(page)) or "\n<!-- slow -->\n" in page.read_text(encoding="utf-8")
     absent = [name for name in needed(page) if find_spec(name) is None]
-    if absent:
-        pytest.skip(f"{page.name} needs {', '.join(absent)}")
+    skipped = pytest.mark.skipif(bool(absent), reason=f"{page.name} needs {', '.join(absent)}")
+    return [*([pytest.mark.slow] if slow else []), *([skipped] if absent else [])]
 
 
 @pytest.fixture
@@ -128,7 +124,7 @@ def together(page: Path) -> bool:
 
 def of_language(language: str) -> list[object]:
     return [
-        pytest.param(block, id=f"{page.name}:{block.line}", marks=speed(page))
+        pytest.param(block, id=f"{page.name}:{block.line}", marks=conditions(page))
         for page in PAGES
         if not together(page)
         for block in blocks(page.read_text(encoding="utf-8"))
@@ -148,12 +144,11 @@ def pages_with_commands() -> list[object]:
         return [block for block in blocks(page.read_text(encoding="utf-8")) if block.language in languages]
 
     found = [(page, shown(page)) for page in PAGES]
-    return [pytest.param(page, console, id=page.name, marks=speed(page)) for page, console in found if console]
+    return [pytest.param(page, console, id=page.name, marks=conditions(page)) for page, console in found if console]
 
 
 @pytest.mark.parametrize(("page", "console"), pages_with_commands())
 def test_a_pages_commands_run(page: Path, console: list[Block], tmp_path: Path, environment: dict[str, str]) -> None:
-    need_packages(page)
     for block in console:
         if block.language == "python":
             result = run([sys.executable, "-c", block.text], tmp_path / "here", environment)
