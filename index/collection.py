@@ -82,8 +82,6 @@ class Collection(Reading):
         Vectors are moved to `device` now; what cannot be moved is searched on the CPU, and `placement` says why.
         """
         collection = cls(open_snapshot(Path(path), None, device), load, late=late, disk=disk, device=device)
-        if device is not None and device.gpus and collection.manifest.dim is None and collection.manifest.late:
-            raise BadInput(f"{collection.manifest.without_vectors} Nothing of it can be moved to a GPU; use the CPU.")
         if device is not None and device.gpus:
             _ = collection.placement
         return collection

@@ -90,8 +90,10 @@ class Reading:
 
     @property
     def placement(self) -> list[str]:
-        """Where the vectors of each segment are searched; with the reason where it is not the device asked for."""
-        return [] if self._snapshot.dense is None else list(self._snapshot.dense.placement)
+        """Where each segment's vectors of passages are searched, then its tokens'; with the reason where it is not the
+        device asked for."""
+        kept = (self._snapshot.dense, self._snapshot.late)
+        return [where for one in kept if one is not None for where in one.placement]
 
     @property
     def encoder(self) -> Encoder:

@@ -110,7 +110,8 @@ class Snapshot:
 
         if self.manifest.late is None:
             return None
-        return MixedIndex([segment.late for segment in self.segments if segment.late is not None])
+        parts = [segment.late for segment in self.segments if segment.late is not None]
+        return MixedIndex(parts, device=self._device)
 
     def ranker(self, settings: "SearchSettings") -> "Ranker":
         """What searches it, with its filter evaluated."""

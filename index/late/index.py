@@ -21,6 +21,18 @@ from retr.retrieval.protocols import Matches
 
 Allowed = NDArray[np.bool_]
 _BYTE = 255
+Scored = tuple[Floats, Rows]
+"""Scores and documents of one query, best first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A search that was checked: for k of some documents (None: all), and the way that was chosen."""
+
+    queries: list[Floats]
+    k: int
+    rows: Rows | None
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,27 +98,39 @@ class LateIndex:
         effort: Effort | None = None,
     ) -> tuple[Matches, dict[str, Any]]:
         """What `search` gives, and how it was searched and why."""
+        asked = self.asked(queries, k, allowed, exact=exact, effort=effort)
+        return matches_of(self.found(asked), k), asked.plan.explain()
+
+    def asked(
+        self,
+        queries: Embeddings,
+        k: int,
+        allowed: Allowed | None = None,
+        *,
+        exact: bool = False,
+        effort: Effort | None = None,
+    ) -> Asked:
+        """A search that was checked and planned, but not done."""
         given = self._checked(queries)
         if k < 1:
             raise BadInput(f"k must be at least 1; got {k}.")
         rows = self._rows(allowed)
         matching = len(self) if rows is None else len(rows)
         plan = self._planner.plan(k, matching, effort or Effort(), exact=exact)
-        found = spread(lambda values: self._one(self._prepared(values), k, rows, plan), list(given))
-        scores = np.full((len(given), k), -np.inf, np.float32)
-        best = np.full((len(given), k), -1, np.int64)
-        for line, (ours, documents) in enumerate(found):
-            scores[line, : len(ours)], best[line, : len(ours)] = ours, documents
-        return Matches(scores, best), plan.explain()
+        return Asked(list(given), k, rows, plan)
+
+    def found(self, asked: Asked) -> list[Scored]:
+        """What `asked` asks for, each query on one thread."""
+        return spread(lambda values: self._one(self.prepared(values), asked.k, asked.rows, asked.plan), asked.queries)
 
     def scores(self, query: Floats, rows: Rows) -> Floats:
         """MaxSim of one query, float32 [tokens, dim], with some documents, as `search` scores them: float32 [rows]."""
-        prepared = self._prepared(next(iter(self._checked(TokenVectors(query, np.array([0, len(query)]))))))
+        prepared = self.prepared(next(iter(self._checked(TokenVectors(query, np.array([0, len(query)]))))))
         return (self._gathered(rows, lambda part, own: part.scores(prepared, own)) * prepared.scale).astype(np.float32)
 
     def align(self, query: Floats, rows: Sequence[int]) -> list[Alignment]:
         """What each token of one query, float32 [tokens, dim], matches in some documents."""
-        prepared = self._prepared(next(iter(self._checked(TokenVectors(query, np.array([0, len(query)]))))))
+        prepared = self.prepared(next(iter(self._checked(TokenVectors(query, np.array([0, len(query)]))))))
         found = []
         for row in rows:
             number = int(np.searchsorted(self._starts, row, side="right")) - 1
@@ -139,11 +163,12 @@ class LateIndex:
             raise Mismatch(f"The filter covers {len(allowed)} documents; the index has {len(self)}.")
         return None if allowed.all() else np.flatnonzero(allowed)
 
-    def _prepared(self, values: Floats) -> PreparedQuery:
+    def prepared(self, values: Floats) -> PreparedQuery:
+        """One query's tokens, float32 [tokens, dim], as they are compared."""
         return PreparedQuery(values, self._codec, self._kernels)
 
-    def _one(self, query: PreparedQuery, k: int, rows: Rows | None, plan: Plan) -> tuple[Floats, Rows]:
-        """Scores and documents of one query, best first, at most k."""
+    def _one(self, query: PreparedQuery, k: int, rows: Rows | None, plan: Plan) -> Scored:
+        """At most k."""
         rows = self._candidates(query, rows, plan)
         if plan.way == "float32":
             exact = self._gathered(rows, lambda part, own: part.exact(query, own))
@@ -151,7 +176,7 @@ class LateIndex:
             return exact[places].astype(np.float32), places if rows is None else rows[places]
         whole = self._gathered(rows, lambda part, own: part.scores(query, own))
         places = _top(whole, k)
-        return (whole[places] * query.scale).astype(np.float32), places if rows is None else rows[places]
+        return query.scored(whole[places], places if rows is None else rows[places])
 
     def _candidates(self, query: PreparedQuery, rows: Rows | None, plan: Plan) -> Rows | None:
         """The documents to score, rising; None for all."""
@@ -191,6 +216,15 @@ class LateIndex:
         numbers = np.searchsorted(self._starts, rows, side="right") - 1
         runs = np.split(np.arange(len(rows)), np.flatnonzero(np.diff(numbers)) + 1) if len(rows) else []
         return [(int(numbers[run[0]]), np.ascontiguousarray(rows[run] - self._starts[numbers[run[0]]])) for run in runs]
+
+
+def matches_of(found: Sequence[Scored], k: int) -> Matches:
+    """Each query's documents in a line of k, filled up with -1."""
+    scores = np.full((len(found), k), -np.inf, np.float32)
+    best = np.full((len(found), k), -1, np.int64)
+    for line, (ours, documents) in enumerate(found):
+        scores[line, : len(ours)], best[line, : len(ours)] = ours, documents
+    return Matches(scores, best)
 
 
 def _top(scores: NDArray[Any], k: int) -> Rows:

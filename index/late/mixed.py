@@ -1,7 +1,7 @@
 """Parts of several codecs as one index: what is new is kept in 8 bits without training, what was merged in fewer."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,28 +16,42 @@ from retr.retrieval.embeddings import Embeddings, Floats, TokenVectors
 from retr.retrieval.errors import BadInput, Mismatch
 from retr.retrieval.protocols import Matches
 
+if TYPE_CHECKING:
+    from retr.index.dense.gpu import Device
+    from retr.index.late.gpu.accelerated import AcceleratedIndex
+    from retr.index.late.gpu.placing import Place
+
 
 class MixedIndex:
     """MaxSim over parts in their order, each with its own codec; documents are counted through.
 
     Each codec's parts are searched by themselves for k documents. Scores of different codecs are compared as they are:
-    both stand for the same similarities, each with the rounding of its codec.
+    both stand for the same similarities, each with the rounding of its codec. Parts are moved to the device if that can
+    be, and those on one GPU are then searched by themselves too; `placement` says where each is, or why not there.
     """
 
-    def __init__(self, parts: Sequence[LatePart], kernels: Kernels | None = None) -> None:
+    def __init__(
+        self, parts: Sequence[LatePart], kernels: Kernels | None = None, device: "Device | None" = None
+    ) -> None:
         if len({part.codec.dim for part in parts}) > 1:
             raise Mismatch("The parts of one index need tokens of one dim. Make the index again with one encoder.")
         engine = kernels or chosen_kernels()
+        places = _places(parts, device)
+        self.placement = [place.where if place else "CPU" for place in places]
         starts = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)
         self._size = int(starts[-1])
         self._indexes: list[LateIndex] = []
-        self._rows: list[Rows] = []  # of each codec's documents, rising
+        self._searched: list[LateIndex | AcceleratedIndex] = []
+        self._rows: list[Rows] = []  # of the documents of each, rising
         self._owner = np.zeros(self._size, np.int64)
-        for key in dict.fromkeys(part.codec.key for part in parts):
-            own = [number for number, part in enumerate(parts) if part.codec.key == key]
+        keys = [(part.codec.key, place.gpu if place else None) for part, place in zip(parts, places, strict=True)]
+        for key in dict.fromkeys(keys):
+            own = [number for number, other in enumerate(keys) if other == key]
             rows = np.concatenate([np.arange(starts[number], starts[number + 1]) for number in own])
             self._owner[rows] = len(self._indexes)
-            self._indexes.append(LateIndex(parts[own[0]].codec, [parts[number] for number in own], engine))
+            index = LateIndex(parts[own[0]].codec, [parts[number] for number in own], engine)
+            self._indexes.append(index)
+            self._searched.append(_searched(index, [places[number] for number in own]))
             self._rows.append(rows)
 
     def __len__(self) -> int:
@@ -76,12 +90,12 @@ class MixedIndex:
         exact: bool = False,
         effort: Effort | None = None,
     ) -> tuple[Matches, list[dict[str, Any]]]:
-        """What `search` gives, and how each codec's parts were searched and why."""
+        """What `search` gives, and how each codec's parts in each place were searched and why."""
         if allowed is not None and len(allowed) != len(self):
             raise Mismatch(f"The filter covers {len(allowed)} documents; the index has {len(self)}.")
         scores, rows = [np.empty((len(queries), 0), np.float32)], [np.empty((len(queries), 0), np.int64)]
         plans: list[dict[str, Any]] = []
-        for index, own in zip(self._indexes, self._rows, strict=True):
+        for index, own in zip(self._searched, self._rows, strict=True):
             here = None if allowed is None else allowed[own]
             matches, plan = index.search_explained(queries, k, here, exact=exact, effort=effort)
             found = matches.rows >= 0
@@ -123,3 +137,22 @@ class MixedIndex:
             (number, here, np.searchsorted(self._rows[number], rows[here]))
             for number, here in zip(numbers, places, strict=True)
         ]
+
+
+def _places(parts: Sequence[LatePart], device: "Device | None") -> "list[Place | None]":
+    """Where each part is searched; None where no GPU was asked for."""
+    if device is None or not device.gpus:
+        return [None] * len(parts)
+    from retr.index.late.gpu.placing import placed
+
+    return [placed(part, device) for part in parts]
+
+
+def _searched(index: LateIndex, places: "list[Place | None]") -> "LateIndex | AcceleratedIndex":
+    """The index on the GPU that its parts lie on, if they lie on one."""
+    tokens = [place.tokens for place in places if place is not None and place.tokens is not None]
+    if not tokens or places[0] is None or places[0].gpu is None:
+        return index
+    from retr.index.late.gpu.accelerated import AcceleratedIndex
+
+    return AcceleratedIndex(index, tokens, places[0].gpu)

@@ -24,6 +24,10 @@ class PreparedQuery:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def scored(self, whole: Rows, documents: Rows) -> tuple[Floats, Rows]:
+        """Documents with their scores, from whole numbers."""
+        return (whole * self.scale).astype(np.float32), documents
+
     @cached_property
     def products(self) -> Products:
         """Inner products with the centroids: int32 [centroids, lanes]."""

@@ -250,9 +250,13 @@ def test_what_does_not_apply_is_refused_by_name(
     assert part in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_gpu_is_refused_where_nothing_can_be_moved_to_it(still: Collection, token_encoder: Any) -> None:
-    with pytest.raises(BadInput, match="moved to a GPU"):
-        Collection.open(still.folder, load=lambda _: token_encoder, device=Device.parse("cuda"))
+def test_on_a_gpu_that_is_not_there_tokens_are_searched_on_the_cpu_and_it_is_said(
+    still: Collection, token_encoder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retr.index.late.gpu.placing.find_spec", lambda name: None)
+    there = Collection.open(still.folder, load=lambda _: token_encoder, device=Device.parse("cuda"))
+    assert len(there.placement) == 2 and all("CPU: torch is not installed" in where for where in there.placement)
+    assert there.search("red fish", 5, mode="late") == still.search("red fish", 5, mode="late")
 
 
 @pytest.mark.parametrize(
