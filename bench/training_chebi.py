@@ -30,7 +30,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "ot": {"name": "late-infonce", "temperature": 0.02},
 }
 """Each way's objective."""
-USUAL = {"seeds": [1, 2, 3], "steps": 150, "batch_size": 32, "learning_rate": 2e-3, "queries": 300}
+USUAL = {"seeds": [1, 2, 3], "steps": 825, "batch_size": 32, "learning_rate": 2e-3, "queries": 300}
 EPSILON, ITERATIONS = 0.1, 10
 DIM, DEPTH = 64, 50
 TOKENS = 48
