@@ -30,7 +30,8 @@ def width_of(queries: Sequence[Numbers]) -> int:
 class Lanes:
     """Queries of numbers from -127 to 127, int8 [tokens, dim] each; `width` lanes a query.
 
-    `bound` is what no score's size passes, and `kind` floats that hold every similarity exactly.
+    `bound` is what no score's size passes, and `kind` floats that hold every similarity exactly. Levels and centroids
+    are taken less 128; what that leaves out of a query's scores is its `shifts`, int64 [queries].
     """
 
     def __init__(self, queries: Sequence[Numbers], codec: ResidentCodec) -> None:
@@ -45,30 +46,18 @@ class Lanes:
         self.kind, self.bound = kind_for(int(bounds.max(initial=0))), int(bounds.sum(axis=1).max(initial=0))
         flat = in_byte_order(numbers, own.bits).reshape(len(self), own.dim)
         self.numbers = torch.from_numpy(flat).to(codec.device)
-        sums = (128 - own.zero) * flat.sum(axis=1, dtype=np.int64)
-        self.shifts = torch.from_numpy(sums).to(codec.device).to(self.kind)
-        self._products: torch.Tensor | None = None
+        sums = (128 - own.zero) * numbers.sum(axis=(1, 2), dtype=np.int64)
+        self.shifts = torch.from_numpy(sums).to(codec.device)
 
     def __len__(self) -> int:
         return self.queries * self.width
 
-    def one(self, place: int) -> "Lanes":
-        """The lanes of one query, which keeps what was worked out."""
-        own = object.__new__(Lanes)
-        here = slice(place * self.width, (place + 1) * self.width)
-        own.queries, own.width, own.codec, own.kind, own.bound = 1, self.width, self.codec, self.kind, self.bound
-        own.numbers, own.shifts, own._products = self.numbers[here], self.shifts[here], self.products[:, here]
-        return own
-
-    @property
+    @cached_property
     def products(self) -> "torch.Tensor":
         """Inner products with the centroids less 128: int32 [centroids, lanes]."""
         import torch
 
-        if self._products is None:
-            whole = multiply(self.codec.way, self.codec.centroids, self.numbers, self.kind)
-            self._products = whole.to(torch.int32)
-        return self._products
+        return multiply(self.codec.way, self.codec.centroids, self.numbers, self.kind).to(torch.int32)
 
     @cached_property
     def bases(self) -> "torch.Tensor | None":

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from retr.index.dense.gpu import Device
 from retr.index.late.codec import Codec
-from retr.index.late.gpu import placing, searching
+from retr.index.late.gpu import placing, scoring
+from retr.index.late.gpu.searching import OnDevice
 from retr.index.late.mixed import MixedIndex
 from retr.index.late.settings import Effort
 from retr.retrieval.embeddings import TokenVectors
@@ -124,16 +125,12 @@ def test_where_the_cpu_looks_into_lists_a_gpu_scans_all_codes(
 def test_little_scratch_memory_changes_no_hit(
     card: Card, small: World, whole: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host, there = MixedIndex([whole(4)]), MixedIndex([whole(4)], device=ONE)
-    (searched,) = there._searched
-    for scratch in (1, 100_000):
-        monkeypatch.setattr(searched._on_device, "_scratch", scratch)  # type: ignore[union-attr]
-        queries = take(small.queries, [0, 1, 2])
-        for allowed in (None, some(180, 90)):
-            effort = Effort(candidates=20)
-            assert same(
-                there.search(queries, 10, allowed, effort=effort), host.search(queries, 10, allowed, effort=effort)
-            )
+    host, there, effort = MixedIndex([whole(4)]), MixedIndex([whole(4)], device=ONE), Effort(candidates=20)
+    narrow = OnDevice([placing.placed(whole(4), ONE).tokens], 100_000)  # type: ignore[list-item]
+    monkeypatch.setattr(there._searched[0], "_on_device", narrow)
+    queries = take(small.queries, [0, 1, 2])
+    for allowed in (None, some(180, 90)):
+        assert same(there.search(queries, 10, allowed, effort=effort), host.search(queries, 10, allowed, effort=effort))
 
 
 def test_threads_share_a_gpu(card: Card, small: World, whole: Parts) -> None:
@@ -171,7 +168,7 @@ def test_a_gpu_that_fails_leaves_the_search_to_the_cpu(
         raise stand_in.torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nand more")
 
     with monkeypatch.context() as broken:
-        broken.setattr(searching, "multiply", fails)
+        broken.setattr(scoring, "multiply", fails)
         found, (plan,) = there.search_explained(small.queries, 10)
     assert same(found, host.search(small.queries, 10))
     assert plan["why"].endswith("on the CPU, since GPU 0 failed (CUDA out of memory. Tried to allocate 2.00 GiB.)")
