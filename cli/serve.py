@@ -141,6 +141,7 @@ def _run(settings: "ServeSettings", *, quiet: bool, as_json: bool) -> None:
     log_to_stderr()
     keys = read_keys(settings.keys, default="write" if settings.writable else "read")
     _check_reach(settings, keys)
+    _check_judgements(settings.judgements)
     with listening_socket(settings) as listening:
         url = _url(listening)
 
@@ -188,6 +189,13 @@ def _dims(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError:
         raise BadInput(f"--matryoshka takes whole numbers such as 64,128; got {text!r}.") from None
+
+
+def _check_judgements(file: Path | None) -> None:
+    from retr.retrieval.errors import NotFound
+
+    if file is not None and not file.parent.is_dir():
+        raise NotFound(f"There is no folder {str(file.parent)!r} for --judgements {file.name}. Make it first.")
 
 
 def _check_reach(settings: "ServeSettings", keys: "Keys") -> None:

@@ -59,12 +59,13 @@ def over_scored(
     if name == MAXSIM:
         return over_tokens(snapshot, queries, found)
     assert snapshot.late is not None
-    scoring = _scoring(encoder, name)
+    scoring = scoring_of(encoder, name)
     rows = [np.array([one.row for one in ranked], np.int64) for ranked in found]
     return [OverScored(scoring, snapshot.late, query, of_one) for query, of_one in zip(queries, rows, strict=True)]
 
 
-def _scoring(encoder: Encoder, name: str) -> TokenScoring:
+def scoring_of(encoder: Encoder, name: str) -> TokenScoring:
+    """The scoring of that name, other than MaxSim; NotFound where the encoder of the tokens has none."""
     if isinstance(encoder, TokenScorings):
         return encoder.scoring(name)
     if name != TRANSPORT:

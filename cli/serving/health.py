@@ -46,7 +46,7 @@ async def ready(request: Request) -> Response:
         "generation": manifest.generation if manifest else None,
         "documents": manifest.live_documents if manifest else None,
         "encoder": next(iter(models.encoder_names), None),
-        "reranker": next(iter(models.scorer_names), None),
+        "reranker": service.reranker,
     }
     answer = reply(told)
     answer.status_code = 200 if service.ready else 503

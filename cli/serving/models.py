@@ -15,6 +15,8 @@ from retr.encoders.batching.encoder import SharedEncoder, SharedScorer, shared
 from retr.encoders.batching.pairs import PairBatcher
 from retr.encoders.batching.settings import BatchSettings
 from retr.encoders.batching.texts import TextBatcher
+from retr.index.token_scoring import by_stored_tokens
+from retr.retrieval.errors import BadInput
 from retr.retrieval.protocols import Encoder, Scorer
 
 
@@ -28,7 +30,7 @@ class Models:
         self._old: list[SharedEncoder] = []
         self._loading = threading.Lock()
         self._scorer: SharedScorer | None = None
-        if settings.rerank:
+        if settings.rerank and not by_stored_tokens(settings.rerank):
             self.take_scorer(load_scorer(settings.rerank, device=settings.device))
 
     def load_encoder(self, spec: str) -> Encoder:
@@ -45,7 +47,10 @@ class Models:
         return load_encoder(spec, device=self._settings.device)
 
     def take_encoder(self, encoder: Encoder, spec: str) -> SharedEncoder:
-        """Serve this encoder from now on."""
+        """Serve this encoder from now on. BadInput where it has fewer numbers than `matryoshka` says."""
+        if any(dim > encoder.dim for dim in self._settings.matryoshka):
+            told = max(self._settings.matryoshka)
+            raise BadInput(f"--matryoshka {told} is more than the encoder's {encoder.dim} numbers. Give shorter ones.")
         batcher = TextBatcher(encoder, self._batching, seen=self._seen("encoder"))
         if self._encoder is not None:
             self._old.append(self._encoder[1])

@@ -14,9 +14,11 @@ from retr.cli.serving.writing import Write, Written, write_all
 from retr.encoders.batching.batcher import Batcher
 from retr.encoders.batching.settings import BatchSettings
 from retr.index.collection import Collection
+from retr.index.loading import NO_TOKENS
 from retr.index.searching import check_query
 from retr.index.settings import SearchSettings
 from retr.index.stores import Unreachable
+from retr.index.token_scoring import MAXSIM, STORED, by_stored_tokens, scoring_name, scoring_of
 from retr.opening import kept_by
 from retr.retrieval.errors import BadInput, RetrError
 from retr.retrieval.pictures import Picture
@@ -76,10 +78,15 @@ class Service:
         """What hits are reranked by: the scorer's name, `late` where the index has token vectors; None without."""
         if self.models.has_scorer:
             return self.models.scorer_names[0]
-        return "late" if self.has_index and self.collection.manifest.late is not None else None
+        return self._by_tokens if self.has_index and self.collection.manifest.late is not None else None
+
+    @property
+    def _by_tokens(self) -> str:
+        """How the index's tokens rerank, where they do: as `--rerank late:SCORING` says, or by MaxSim."""
+        return self.settings.rerank or STORED
 
     def _by(self) -> Any:
-        return self.models.scorer if self.models.has_scorer else "late"
+        return self.models.scorer if self.models.has_scorer else self._by_tokens
 
     @property
     def ready(self) -> bool:
@@ -166,13 +173,24 @@ class Service:
                     f"{self.settings.encoder!r} gives a vector a token, which is no embedding of a text. Serve an "
                     "index of it, with --index, or rerank by it, with --rerank."
                 )
+            self._check_tokens(None)
             return None
         models = self.models
         home = self.settings.index
         collection = kept_by(home).open(home, load=models.load_encoder, late=models.load_late)
         _load(collection)
+        self._check_tokens(collection)
         self._tell(collection)
         return collection
+
+    def _check_tokens(self, collection: Collection | None) -> None:
+        """BadInput or NotFound where hits shall be reranked by tokens that are not there, or in a way that is none."""
+        if not by_stored_tokens(self.settings.rerank):
+            return
+        if collection is None or collection.manifest.late is None:
+            raise BadInput(NO_TOKENS)
+        if (name := scoring_name(self.settings.rerank)) != MAXSIM:
+            scoring_of(collection.late_encoder, name)
 
     def _tell(self, collection: Collection) -> None:
         self.metrics.generation.set(collection.manifest.generation)

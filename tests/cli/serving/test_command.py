@@ -22,6 +22,7 @@ from retr.retrieval.errors import BadInput
         (["--encoder", "a", "--keys", "none"], "no file of keys"),
         (["--encoder", "a", "--host", "0.0.0.0"], "--open-to-all"),
         (["--encoder", "a", "--matryoshka", "a"], "--matryoshka"),
+        (["--encoder", "a", "--judgements", "none/j.tsv"], "no folder 'none' for --judgements"),
         (["--encoder", "a", "--workers", "0"], "workers is 0"),
         (["--encoder", "a", "--port", "70000"], "65535"),
         (["--encoder", "a", "--timeout", "nan"], "request_seconds is nan"),

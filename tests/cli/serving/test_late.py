@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+import retr
 from retr.cli.serving.service import Service
 from retr.cli.serving.settings import ServeSettings
-from retr.retrieval.errors import BadInput
+from retr.retrieval.errors import BadInput, NotFound
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,21 @@ def test_an_index_with_token_vectors_is_served(
 def test_an_encoder_of_token_vectors_alone_is_refused(late_indexes: Path) -> None:
     with pytest.raises(BadInput, match="a vector a token"):
         Service(ServeSettings(encoder=f"late={late_indexes / 'model'}"))
+
+
+def test_tokens_rerank_as_the_server_was_told(make_client: Any, late_indexes: Path) -> None:
+    client = make_client(index=late_indexes / "late", rerank="late:ot")
+    assert client.get("/ready").json()["reranker"] == client.get("/v1/index").json()["reranker"] == "late:ot"
+    asked = {"query": "red fish", "mode": "lexical", "rerank": True}
+    found = client.post("/v1/search", json=asked).json()["hits"]
+    by_hand = retr.open(late_indexes / "late").search("red fish", mode="lexical", rerank="late:ot")
+    assert [(hit["id"], hit["score"]) for hit in found] == [(hit.id, pytest.approx(hit.score)) for hit in by_hand]
+
+
+def test_tokens_that_are_not_there_are_told_at_the_start(late_indexes: Path, index: Path, models: Any) -> None:
+    with pytest.raises(BadInput, match="no token vectors"):
+        Service(ServeSettings(index=index, rerank="late"))
+    with pytest.raises(NotFound, match="No scoring named 'best'"):
+        Service(ServeSettings(index=late_indexes / "late", rerank="late:best"))
+    with pytest.raises(BadInput, match="--matryoshka 999 is more than the encoder's 32"):
+        Service(ServeSettings(encoder=models["encoder"], matryoshka=(16, 999)))
