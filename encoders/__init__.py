@@ -77,6 +77,9 @@ def _load(loader: Callable[..., Any], spec: Spec, device: str) -> Any:
 def _parse(spec: str, known: Mapping[str, str], default: str) -> Spec:
     """The spec with its kind; where none is written, the one that the source is of."""
     parsed = Spec.parse(spec, default_kind=default)
+    if parsed.kind not in known and parsed.kind in {**ENCODERS, **SCORERS}:
+        right, wrong = ("--rerank", "--encoder") if known is ENCODERS else ("--encoder", "--rerank")
+        raise BadInput(f"The kind {parsed.kind} goes with {right}, not with {wrong}. Give {right} {parsed}.")
     if "=" in spec:
         return parsed
     from retr.encoders.reading.kinds import kind_of

@@ -140,6 +140,7 @@ def search(*more: str) -> list[str]:
 
 BAD_ENCODER = [
     Case("kind", "No encoder named 'hash'. Known: bi", ["index", "good.txt", "-i", "new", "--encoder", "hash=x"]),
+    Case("kind of scorer", "mvp goes with --rerank, not", ["index", "good.txt", "-i", "new", "--encoder", "mvp=x"]),
     Case("name", "no-such-model", ["index", "good.txt", "-i", "new", "--encoder", "./no-such-model"]),
     Case(
         "empty folder",
@@ -401,6 +402,7 @@ SEARCHING = [
         with_index(file("q.txt", "red\n")),
     ),
     Case("scorer kind", "No scorer named 'best'", search("red", "--rerank", "best=x"), indexed),
+    Case("kind of encoder", "smith goes with --encoder, not", search("red", "--rerank", "smith=x"), indexed),
     Case("scorer folder", "no-such-folder", search("red", "--rerank", "cross=./no-such-folder"), indexed),
     Case("late folder", "no-such-folder", search("red", "--rerank", "late=./no-such-folder"), indexed),
 ]
