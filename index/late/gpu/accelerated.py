@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from retr.index.late.gpu.placing import first_line, forked, turn
+from retr.index.dense.gpu.moving import first_line
+from retr.index.late.gpu.placing import forked, turn
 from retr.index.late.gpu.resident import Resident
 from retr.index.late.gpu.searching import OnDevice
 from retr.index.late.index import Allowed, Asked, LateIndex, Scored, matches_of

@@ -34,7 +34,7 @@ def query_bytes(codec: Codec, width: int, documents: int) -> int:
 
 def scored_bytes(codec: Codec, lanes: int) -> int:
     """What a token takes while it is scored with so many query tokens: its bytes, its levels, its similarities."""
-    return 8 + 16 + 5 * codec.width + codec.dim * (1 + _WIDEST) + lanes * (4 + 3 * _WIDEST)
+    return 8 + 16 + 5 * codec.width + codec.dim * (2 + _WIDEST) + lanes * (4 + 3 * _WIDEST)
 
 
 def scanned_bytes(lanes: int) -> tuple[int, int]:

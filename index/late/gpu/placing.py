@@ -7,6 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from retr.index.dense.gpu.moving import first_line
 from retr.index.late.gpu.arithmetic import exact_way
 from retr.index.late.gpu.memory import codec_bytes, free_bytes, part_bytes, shortage
 from retr.index.late.gpu.resident import Resident, moved, resident_codec
@@ -98,11 +99,6 @@ def _move(part: LatePart, gpus: tuple[int, ...]) -> Place:
     except RuntimeError as error:  # Out of the GPU's memory, or a driver that is too old.
         return Place(f"CPU: torch could not move the tokens ({first_line(error)})")
     return Place(f"tokens of {part.codec.bits} bits on {name}", gpu, tokens)
-
-
-def first_line(error: Exception) -> str:
-    """What torch says, without the lines that follow."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _leave_to_parent() -> None:

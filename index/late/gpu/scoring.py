@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 Maxima = Callable[[Chunk], "torch.Tensor"]
-Own = tuple[Resident, Rows | None, slice]
+Work = Callable[[Resident, Rows | None, Lanes, Rows], Maxima]
 
 
 class Scoring:
@@ -34,45 +34,14 @@ class Scoring:
         import torch
 
         most = self._most(scored_bytes(self._codec.codec, len(lanes)))
-        out = self._empty(lanes, rows, torch.int64)
-        for part, own, here in self._owners(rows):
-            ends = _ends(part, own)
-
-            def maxima(
-                chunk: Chunk, part: Resident = part, own: Rows | None = own, ends: Rows = ends
-            ) -> "torch.Tensor":
-                places, cuts = part.pieces(chunk, ends, own)
-                found = multiply(self._codec.way, part.levels(places), lanes.numbers, lanes.kind)
-                if lanes.bases is not None:
-                    found += lanes.bases.index_select(0, part.centroids(places))
-                return torch.segment_reduce(found, "max", offsets=cuts, axis=0, unsafe=True)
-
-            for first, last, largest in _largest(ends, (most, most), maxima):
-                sums = largest.view(-1, lanes.queries, lanes.width).sum(dim=2, dtype=torch.int64)
-                out[:, here][:, first:last] = sums.t()
-        return out.add_(lanes.shifts[:, None])
+        return self._summed(lanes, rows, (most, most), _compared, torch.int64).add_(lanes.shifts[:, None])
 
     def scan(self, lanes: Lanes, rows: Rows | None) -> "torch.Tensor":
         """What some documents reach by their tokens' centroids alone, as `Kernels.scan`: int32 [queries, rows]."""
         import torch
-        from torch.nn.functional import embedding_bag
 
         tokens, documents = (self._most(size) for size in scanned_bytes(len(lanes)))
-        out = self._empty(lanes, rows, torch.int32)
-        for part, own, here in self._owners(rows):
-            ends = _ends(part, own)
-
-            def maxima(
-                chunk: Chunk, part: Resident = part, own: Rows | None = own, ends: Rows = ends
-            ) -> "torch.Tensor":
-                places, cuts = part.pieces(chunk, ends, own)
-                bags = cuts.to(torch.int32)
-                return embedding_bag(part.centroids(places), lanes.table, bags, mode="max", include_last_offset=True)
-
-            for first, last, largest in _largest(ends, (tokens, documents), maxima):
-                sums = largest.view(-1, lanes.queries, lanes.width).sum(dim=2, dtype=torch.int32)
-                out[:, here][:, first:last] = sums.t()
-        return out
+        return self._summed(lanes, rows, (tokens, documents), _scanned, torch.int32)
 
     def rescored(self, lanes: Lanes, candidates: Rows) -> "torch.Tensor":
         """MaxSim of each query with its own documents, [queries, candidates], rising: int64 of the same shape."""
@@ -96,23 +65,59 @@ class Scoring:
     def _most(self, size: int) -> int:
         return max(1, self._scratch // size)
 
-    def _empty(self, lanes: Lanes, rows: Rows | None, kind: "torch.dtype") -> "torch.Tensor":
+    def _summed(
+        self, lanes: Lanes, rows: Rows | None, most: tuple[int, int], work: Work, kind: "torch.dtype"
+    ) -> "torch.Tensor":
+        """The largest of each lane over a document's tokens, added up over each query's lanes: [queries, rows]."""
         import torch
 
         count = len(self) if rows is None else len(rows)
-        return torch.empty((lanes.queries, count), dtype=kind, device=self._codec.device)
+        out = torch.empty((lanes.queries, count), dtype=kind, device=self._codec.device)
+        for part, own, at in self._owners(rows):
+            ends = _ends(part, own)
+            for first, last, largest in _largest(ends, most, work(part, own, lanes, ends)):
+                sums = largest.view(-1, lanes.queries, lanes.width).sum(dim=2, dtype=kind)
+                out[:, at + first : at + last] = sums.t()
+        return out
 
-    def _owners(self, rows: Rows | None) -> Iterator[Own]:
-        """Each part with the rows that are its own, as it counts them, and where they stand among all rows."""
+    def _owners(self, rows: Rows | None) -> Iterator[tuple[Resident, Rows | None, int]]:
+        """Each part with the rows that are its own, as it counts them, and where they begin among all rows."""
         cuts = self._starts if rows is None else np.searchsorted(rows, self._starts)
         for number, part in enumerate(self._parts):
-            here = slice(int(cuts[number]), int(cuts[number + 1]))
-            if here.start < here.stop:
-                yield part, None if rows is None else rows[here] - self._starts[number], here
+            first, last = int(cuts[number]), int(cuts[number + 1])
+            if first < last:
+                yield part, None if rows is None else rows[first:last] - self._starts[number], first
+
+
+def _compared(part: Resident, rows: Rows | None, lanes: Lanes, ends: Rows) -> Maxima:
+    """The largest similarities of some documents (None: all) with every lane."""
+    import torch
+
+    def maxima(chunk: Chunk) -> "torch.Tensor":
+        places, cuts = part.pieces(chunk, ends, rows)
+        found = multiply(part.codec.way, part.levels(places), lanes.numbers, lanes.kind)
+        if lanes.bases is not None:
+            found += lanes.bases.index_select(0, part.centroids(places))
+        return torch.segment_reduce(found, "max", offsets=cuts, axis=0, unsafe=True)
+
+    return maxima
+
+
+def _scanned(part: Resident, rows: Rows | None, lanes: Lanes, ends: Rows) -> Maxima:
+    """The largest bytes of some documents' (None: all documents') centroids for every lane."""
+    import torch
+    from torch.nn.functional import embedding_bag
+
+    def maxima(chunk: Chunk) -> "torch.Tensor":
+        places, cuts = part.pieces(chunk, ends, rows)
+        bags = cuts.to(torch.int32)
+        return embedding_bag(part.centroids(places), lanes.table, bags, mode="max", include_last_offset=True)
+
+    return maxima
 
 
 def _each_its_own(part: Resident, rows: Rows, lanes: Lanes, ends: Rows, turns: Rows) -> Maxima:
-    """Maxima of the tokens from turns[n] to turns[n + 1] with query n: [documents, width]."""
+    """The largest similarities of some documents, of which query n has the tokens turns[n] to turns[n + 1]."""
     import torch
 
     way, device = part.codec.way, part.codec.device
