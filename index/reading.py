@@ -111,9 +111,9 @@ class Reading:
         return self._encoders.chunker(self.manifest)
 
     def refresh(self) -> bool:
-        """Move on to the live generation; whether there was a newer one."""
+        """Move on to the live generation; whether there was another one, of this index or of one put in its place."""
         before = self._snapshot
-        if live_manifest(self.folder).generation == before.manifest.generation:
+        if live_manifest(self.folder).same_as(before.manifest):
             return False
         newer = open_snapshot(self.folder, before, self._device)
         with _moving:

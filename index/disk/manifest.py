@@ -130,6 +130,11 @@ class Manifest:
         named |= {f"{self.lexical_folder}/{name}": facts for name, facts in self.lexical.items()}
         return named | dict(self.deletes)
 
+    def same_as(self, other: "Manifest") -> bool:
+        """Whether it is the same generation of the same index, and not that of one put in its place."""
+        mine, others = ([one.fingerprint for one in each.encoders] for each in (self, other))
+        return (self.generation, mine, self.files()) == (other.generation, others, other.files())
+
     def to_json(self) -> bytes:
         """The bytes that are written."""
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, indent=1).encode()

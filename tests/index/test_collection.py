@@ -148,6 +148,20 @@ def test_a_reranker_has_the_last_word(collection: Collection) -> None:
     assert ids(collection.search("dog", k=3, mode="dense", rerank=Backwards())) == plain[::-1]
 
 
+def test_an_index_put_in_anothers_place_is_read_and_written(
+    collection: Collection, encoder: Any, tmp_path: Path
+) -> None:
+    collection.add(ANIMALS)
+    other = Collection.create(tmp_path / "other", encoder=encoder)
+    other.add([Document("cow", "A cow eats grass.")])
+    assert other.manifest.generation == collection.manifest.generation
+    collection.folder.rename(tmp_path / "old")
+    (tmp_path / "other").rename(collection.folder)
+    assert collection.refresh() and not collection.refresh()
+    assert collection.add([Document("hen", "A hen eats corn.")]).added == 1
+    assert collection.ids() == reopened(collection, encoder).ids() == ["cow", "hen"]
+
+
 def test_a_reader_keeps_its_generation_until_it_refreshes(collection: Collection, encoder: Any) -> None:
     collection.add(ANIMALS)
     reader = reopened(collection, encoder)
