@@ -1,6 +1,8 @@
 """Some parts of one codec searched on one device, many queries at a time, in memory that does not grow with them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +14,19 @@ from retr.index.late.gpu.scoring import Scoring
 from retr.index.late.kernels.arrays import Numbers, Rows
 from retr.index.late.planning import Plan
 
+if TYPE_CHECKING:
+    import torch
+
 _BYTE = 255
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Chosen:
+    """The documents to search, `count` of them: `rows` are gathered (None: all are scored, less those `barred`)."""
+
+    count: int
+    rows: Rows | None = None
+    barred: "torch.Tensor | None" = None
 
 
 class OnDevice:
@@ -36,30 +50,52 @@ class OnDevice:
         order = sorted(range(len(queries)), key=lambda place: len(queries[place]))
         found: list[tuple[Rows, Rows]] = [(np.empty(0, np.int64), np.empty(0, np.int64))] * len(queries)
         with torch.inference_mode():
-            for batch in self._batches(order, queries, len(self._scoring) if rows is None else len(rows)):
+            chosen = self._chosen(rows)
+            for batch in self._batches(order, queries):
                 lanes = Lanes([queries[place] for place in batch], self._codec)
-                for place, one in zip(batch, self._answered(lanes, k, rows, plan), strict=True):
+                for place, one in zip(batch, self._answered(lanes, k, chosen, plan), strict=True):
                     found[place] = one
         return found
 
-    def _batches(self, order: list[int], queries: Sequence[Numbers], documents: int) -> Iterator[list[int]]:
+    def _chosen(self, rows: Rows | None) -> _Chosen:
+        """Less than half of the documents are gathered; where more are wanted, all are scored, which is less work."""
+        import torch
+
+        documents = len(self._scoring)
+        if rows is None:
+            return _Chosen(documents)
+        if 2 * len(rows) <= documents:
+            return _Chosen(len(rows), rows)
+        barred = np.ones(documents, np.bool_)
+        barred[rows] = False
+        return _Chosen(len(rows), None, torch.from_numpy(barred).to(self._codec.device))
+
+    def _batches(self, order: list[int], queries: Sequence[Numbers]) -> Iterator[list[int]]:
         """Queries of about one length together, as many as there is room for."""
-        each = query_bytes(self._codec.codec, width_of(queries), documents)
+        each = query_bytes(self._codec.codec, width_of(queries), len(self._scoring))
         count = max(1, self._scratch // 2 // each)
         yield from (order[at : at + count] for at in range(0, len(order), count))
 
-    def _answered(self, lanes: Lanes, k: int, rows: Rows | None, plan: Plan) -> Iterator[tuple[Rows, Rows]]:
+    def _answered(self, lanes: Lanes, k: int, chosen: _Chosen, plan: Plan) -> Iterator[tuple[Rows, Rows]]:
         if plan.way == "all":
-            values, places = best(self._scoring.scores(lanes, rows), k, lanes.bound)
-            found = places.cpu().numpy()
-            return zip(values.cpu().numpy(), found if rows is None else rows[found], strict=True)
-        candidates = self._candidates(lanes, rows, plan.candidates)
-        values, places = best(self._scoring.rescored(lanes, candidates), k, lanes.bound)
-        found = np.take_along_axis(candidates, places.cpu().numpy(), 1)
-        return zip(values.cpu().numpy(), found, strict=True)
+            values, documents = self._best(self._scoring.scores, lanes, k, chosen, lanes.bound)
+            return zip(values, documents, strict=True)
+        reached = self._best(self._scoring.scan, lanes, plan.candidates, chosen, _BYTE * lanes.width)
+        candidates = np.sort(reached[1], axis=1)
+        scores, places = best(self._scoring.rescored(lanes, candidates), k, lanes.bound)
+        return zip(scores.cpu().numpy(), np.take_along_axis(candidates, places.cpu().numpy(), 1), strict=True)
 
-    def _candidates(self, lanes: Lanes, rows: Rows | None, count: int) -> Rows:
-        """The documents of each query to score: int64 [queries, candidates], rising."""
-        reached = self._scoring.scan(lanes, rows)
-        places = np.sort(best(reached, count, _BYTE * lanes.width)[1].cpu().numpy(), axis=1)
-        return places if rows is None else rows[places]
+    def _best(
+        self,
+        work: "Callable[[Lanes, Rows | None], torch.Tensor]",
+        lanes: Lanes,
+        count: int,
+        chosen: _Chosen,
+        bound: int,
+    ) -> tuple[Rows, Rows]:
+        """The chosen documents of which `work` gives most, at most `bound`, and what it gives: [queries, count]."""
+        scores = work(lanes, chosen.rows)
+        if chosen.barred is not None:
+            scores.masked_fill_(chosen.barred, -bound - 1)
+        values, places = (one.cpu().numpy() for one in best(scores, min(count, chosen.count), bound + 1))
+        return values, places if chosen.rows is None else chosen.rows[places]
