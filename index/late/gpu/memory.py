@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 SCRATCH = 1 << 30
 """Bytes that a search takes in passing, about half for what is of whole queries and half for a chunk of tokens."""
+_USUAL = 32
+"""Tokens of a query, as models of late interaction have them."""
 _WIDEST = 8
 """Bytes of a number while it is compared, at most."""
 
@@ -42,13 +44,19 @@ def scanned_bytes(lanes: int) -> tuple[int, int]:
     return 8 + 8 + 4, lanes * (2 + 4 + 2)
 
 
-def shortage(needed: int, device: "torch.device", name: str) -> str:
-    """Why so many bytes do not fit beside a search's scratch memory; empty where they do."""
+def passing_bytes(codec: Codec, documents: int) -> int:
+    """What a search over so many documents takes: more than `SCRATCH` only where one query of them all does."""
+    return max(SCRATCH, SCRATCH // 2 + query_bytes(codec, _USUAL, documents))
+
+
+def shortage(part: LatePart, device: "torch.device", name: str) -> str:
+    """Why a part does not fit beside what a search of it takes; empty where it does."""
+    needed, passing = part_bytes(part) + codec_bytes(part.codec), passing_bytes(part.codec, len(part))
     free = free_bytes(device)
-    if free is None or needed + SCRATCH <= free:
+    if free is None or needed + passing <= free:
         return ""
     return (
-        f"the tokens need {_told(needed)} and a search {_told(SCRATCH)} of {name}, which has {_told(free)} free; free "
+        f"the tokens need {_told(needed)} and a search {_told(passing)} of {name}, which has {_told(free)} free; free "
         f"some, name another GPU, or make the tokens smaller with retr compact --bits 2"
     )
 

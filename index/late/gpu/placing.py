@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from retr.index.dense.gpu.moving import first_line
 from retr.index.late.gpu.arithmetic import exact_way
-from retr.index.late.gpu.memory import codec_bytes, free_bytes, part_bytes, shortage
+from retr.index.late.gpu.memory import free_bytes, shortage
 from retr.index.late.gpu.resident import Resident, moved, resident_codec
 from retr.index.late.part import LatePart
 
@@ -89,7 +89,7 @@ def _move(part: LatePart, gpus: tuple[int, ...]) -> Place:
         gpu = max(gpus, key=lambda number: free_bytes(device_of(number)) or 0)
         device, name = device_of(gpu), f"GPU {gpu}"
         _used = _used or device.type == "cuda"
-        reason = shortage(part_bytes(part) + codec_bytes(part.codec), device, name)
+        reason = shortage(part, device, name)
         if reason:
             return Place(f"CPU: {reason}")
         way = exact_way(device, part.codec.dim)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from retr.index.dense.gpu import Device
 from retr.index.late.codec import Codec
-from retr.index.late.gpu import placing, scoring
+from retr.index.late.gpu import memory, placing, scoring
 from retr.index.late.gpu.searching import OnDevice
 from retr.index.late.mixed import MixedIndex
 from retr.index.late.settings import Effort
@@ -187,6 +187,11 @@ def test_what_does_not_fit_stays_on_the_cpu_and_the_rest_is_moved(
     assert same(found, host.search(small.queries, 10))
     assert [plan["rows"] for plan in plans] == [170, 10]
     assert ["GPU" in plan["plan"] for plan in plans] == [False, True]
+
+
+def test_room_for_a_search_of_very_many_passages_is_counted_too(coded: dict[int, Codec]) -> None:
+    assert memory.passing_bytes(coded[4], 1_000_000) == memory.SCRATCH
+    assert memory.passing_bytes(coded[4], 100_000_000) > 100_000_000 * 32
 
 
 def test_of_several_gpus_a_part_takes_the_one_with_most_room(
