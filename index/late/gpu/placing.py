@@ -33,6 +33,7 @@ _placed: WeakKeyDictionary[LatePart, dict[tuple[int, ...], Place]] = WeakKeyDict
 _moving = Lock()
 _turns: dict[int, Lock] = {}
 _used, _forked = False, False
+_parents: list[dict[tuple[int, ...], Place]] = []
 
 
 def placed(part: LatePart, device: "Device") -> Place:
@@ -102,10 +103,12 @@ def _move(part: LatePart, gpus: tuple[int, ...]) -> Place:
 
 
 def _leave_to_parent() -> None:
-    """In a forked process: locks that nobody there will open, and memory that CUDA would not let it use."""
+    """In a forked process: forget locks that nobody there will open, and what is moved, but without freeing it."""
     global _moving, _forked
     _moving, _forked = Lock(), _forked or _used
     _turns.clear()
+    _parents.extend(_placed.values())
+    _placed.clear()
 
 
 if hasattr(os, "register_at_fork"):

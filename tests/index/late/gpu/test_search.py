@@ -266,7 +266,9 @@ def test_a_forked_process_searches_on_the_cpu(
     expected = there.search(take(small.queries, [0]), 5)
     monkeypatch.setattr(placing, "_used", True)
     monkeypatch.setattr(placing, "_forked", False)
+    monkeypatch.setattr(placing, "_parents", [])
     placing._leave_to_parent()
+    assert not placing._placed and [kept.keys() for kept in placing._parents] == [{ONE.gpus}]
     found, (plan,) = there.search_explained(take(small.queries, [0]), 5)
     assert same(found, expected)
     assert plan["why"].endswith("on the CPU, since a forked process cannot use its parent's GPU")
