@@ -1,7 +1,7 @@
 """What every objective refuses: settings out of range, and batches without what it needs."""
 
 from collections.abc import Sequence
-from math import isfinite
+from math import inf, isfinite
 
 from retr.encoders.training.batches import Batch
 from retr.retrieval.errors import BadInput
@@ -14,12 +14,17 @@ def positive(**values: float) -> None:
             raise BadInput(f"{name} is {value}; give a number above 0.")
 
 
-def labels_of(batch: Batch, name: str) -> Sequence[float]:
-    """The batch's grades; BadInput without."""
+def labels_of(batch: Batch, name: str, lowest: float = -inf, highest: float = inf) -> Sequence[float]:
+    """The batch's grades; BadInput without, or for one that is out of range."""
     if batch.labels is None:
         raise BadInput(
             f"The objective {name} needs a grade for each pair, and the data has none. Name its column: label."
         )
+    for label in batch.labels:
+        if not lowest <= label <= highest:
+            raise BadInput(
+                f"The objective {name} takes labels from {lowest:g} to {highest:g}; one is {label:g}. Scale them."
+            )
     return batch.labels
 
 

@@ -51,7 +51,7 @@ class MixedMSE:
         found = torch.cat(student.score(batch.queries, [[text] for text in batch.positives]))
         loss = found.new_zeros(())
         if self.weight < 1:
-            wanted = found.new_tensor(labels_of(batch, "mixed-mse"))
+            wanted = found.new_tensor(labels_of(batch, "mixed-mse", 0, 1))
             loss = loss + (1 - self.weight) * binary_cross_entropy_with_logits(found, wanted)
         if self.weight > 0:
             goal = found.new_tensor([row[0] for row in scores_of(batch, "mixed-mse")])

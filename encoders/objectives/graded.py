@@ -55,6 +55,7 @@ class CosineMSE:
 
     def __call__(self, student: Student, batch: Batch) -> Tensor:
         """The mean over rows."""
+        labels_of(batch, "cosine-mse", -1, 1)
         left, right, labels = _graded(student, batch, "cosine-mse")
         return mse_loss(row_by_row(left, right, "cosine"), labels)
 

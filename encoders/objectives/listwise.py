@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
-from retr.encoders.objectives.checks import positive, scores_of
+from retr.encoders.objectives.checks import labels_of, positive, scores_of
 from retr.encoders.objectives.in_batch import with_others
 from retr.encoders.objectives.scores import Scored, scored, scores_by_student
 from retr.encoders.objectives.similarity import Similarity
@@ -34,7 +34,7 @@ class BinaryCrossEntropy:
     def __call__(self, student: Student, batch: Batch) -> Tensor:
         """The mean over all candidates of all rows."""
         scores = torch.cat(scored(student, batch)) * self.scale
-        firsts = batch.labels or (1.0,) * len(batch)
+        firsts = labels_of(batch, "bce", 0, 1) if batch.labels else (1.0,) * len(batch)
         rows = zip(firsts, batch.candidates, strict=True)
         wanted = [label for first, texts in rows for label in (first, *(0.0,) * (len(texts) - 1))]
         weight = scores.new_tensor(self.positive_weight)

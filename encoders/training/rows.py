@@ -1,5 +1,6 @@
 """Rows of training data in a database on disk: larger than memory, without doubles, in an order drawn from a seed."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
@@ -7,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from retr.encoders.training.batches import Batch
+from retr.encoders.training.selecting import JSON_ENDINGS, is_json, present, select
 from retr.retrieval.errors import BadInput, NotFound
 from retr.retrieval.stamps import sha256_of
 
 ROWS_AT_ONCE = 1024
 MEMORY = "1GB"
-JSON_ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,12 @@ class RowsSettings:
     def negative_columns(self) -> tuple[str, ...]:
         """The columns of negatives."""
         return (self.negatives,) if isinstance(self.negatives, str) else self.negatives
+
+    @property
+    def optional_columns(self) -> tuple[str, ...]:
+        """The columns that are named beside query and positive."""
+        named = (self.label, self.scores, self.query_id, self.positive_id, self.negative_ids, self.instruction)
+        return (*self.negative_columns, *(name for name in (*named, self.group) if name))
 
 
 class Rows:
@@ -130,6 +137,7 @@ class Rows:
         self._connection.execute(f"CREATE TABLE raw ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
         for path in self.settings.paths:
             self._read_file(path)
+        self._check_columns()
         total = self._number("SELECT count(*) FROM raw")
         # The key is made of the content, so the order of the rows depends neither on the files' nor on the threads'.
         self._connection.execute(f"CREATE TABLE rows AS SELECT DISTINCT {_KEY} AS key, * FROM raw")
@@ -140,16 +148,26 @@ class Rows:
         import duckdb
 
         try:
-            self._connection.execute(f"INSERT INTO raw {_select(self.settings, path)}", [str(path)])
-            bad = self._number("SELECT count(*) FROM raw WHERE query IS NULL OR positive IS NULL")
+            self._connection.execute(f"INSERT INTO raw {select(self.settings, path)}", [str(path)])
         except duckdb.Error as error:
-            line = " ".join(str(error).split("\n\n")[0].split())
+            line = re.sub(r"^[A-Za-z ]+ Error: ", "", " ".join(str(error).split("\n\n")[0].split()))
             raise BadInput(
                 f"{path} cannot be read: {line.rstrip('.')}. Check the columns named in the recipe."
             ) from None
-        if bad:
-            wanted = f"{self.settings.query!r} and {self.settings.positive!r}"
-            raise BadInput(f"{path}: {bad} of its rows lack a text in {wanted}. Name their columns: query, positive.")
+
+    def _check_columns(self) -> None:
+        """BadInput for a column that no row has, and for rows that cannot be learnt from.
+
+        A file of Parquet that lacks a column is told of already.
+        """
+        paths = self.settings.paths
+        where = ", ".join(map(str, paths))
+        for name in self.settings.optional_columns if all(map(is_json, paths)) else ():
+            if not any(self._connection.execute(present(name), [str(path)]).fetchall() for path in paths):
+                raise BadInput(f"{where}: no row has anything in {name!r}. Correct the column's name, or leave it out.")
+        for wrong, told in _wrong(self.settings):
+            if bad := self._number(f"SELECT count(*) FROM raw WHERE {wrong}"):
+                raise BadInput(f"{where}: {bad} of its rows {told}")
 
     def _shuffle(self, seed: int, epoch: int, together: int = 0) -> None:
         """Put the rows into the epoch's order, so that a batch is a range of places: so many `together` of one group.
@@ -218,44 +236,23 @@ def _in_groups(order: str, together: int, temperature: float) -> str:
     return f"SELECT *, {whole} AS whole, {placed} FROM ({_drawn(temperature, order)})"
 
 
-def _select(settings: RowsSettings, path: Path) -> str:
-    """The query that brings a file's columns into the form of the table; the path is its one parameter."""
-    singles = [settings.query, settings.positive, settings.label, settings.query_id, settings.positive_id]
-    singles += [settings.instruction, settings.group]
-    lists = [*settings.negative_columns, settings.scores, settings.negative_ids]
-    is_json = path.name.endswith(JSON_ENDINGS)
-    kinds = {name: "VARCHAR" for name in singles if name} | {name: "JSON" for name in lists if name}
-    wanted = ", ".join(f"{_text(name)}: '{kind}'" for name, kind in kinds.items())
-    source = f"read_json(?, format = 'newline_delimited', columns = {{{wanted}}})" if is_json else "read_parquet(?)"
-
-    def one(name: str | None, kind: str = "VARCHAR") -> str:
-        return f"{_name(name)}::{kind}" if name else "NULL"
-
-    def many(name: str | None, kind: str = "VARCHAR") -> str:
-        if not name:
-            return "[]"
-        value = _name(name) if is_json else f"to_json({_name(name)})"
-        whole = f"""from_json({value}, '["{kind}"]')"""
-        none, single = f"{value} IS NULL OR json_type({value}) = 'NULL'", f"[({value} ->> '$')::{kind}]"
-        return f"CASE WHEN {none} THEN [] WHEN json_type({value}) = 'ARRAY' THEN {whole} ELSE {single} END"
-
-    negatives = "".join(f"list_concat({many(name)}, " for name in settings.negative_columns) + "[]"
-    negatives += ")" * len(settings.negative_columns)
-    ids = f"list_concat([{one(settings.positive_id)}], {many(settings.negative_ids)})"
-    query = one(settings.query)
-    if settings.instruction:
-        query = f"coalesce({one(settings.instruction)}, '') || {query}"
-    parts = [query, one(settings.positive), negatives, one(settings.label, "DOUBLE")]
-    parts += [many(settings.scores, "DOUBLE"), one(settings.query_id), ids, one(settings.group)]
-    return f"SELECT {', '.join(parts)} FROM {source}"
+def _wrong(settings: RowsSettings) -> Iterator[tuple[str, str]]:
+    """Conditions of rows that cannot be learnt from, and what they are told to be."""
+    told = f"lack a text in {settings.query!r} and {settings.positive!r}. Name their columns: query, positive."
+    yield f"{_blank('query')} OR {_blank('positive')}", told
+    if settings.label:
+        yield "label IS NULL OR NOT isfinite(label)", f"have no number in {settings.label!r}. Give each a label."
+    if settings.scores:
+        yield (
+            "len(scores) != 1 + len(negatives)",
+            f"have not as many numbers in {settings.scores!r} as texts: the positive's score, then each negative's.",
+        )
+        number = "list_count(scores) = len(scores) AND isfinite(list_sum(scores))"
+        yield f"NOT ({number})", f"have a score in {settings.scores!r} that is no number. Give each text its score."
 
 
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _blank(name: str) -> str:
+    return f"coalesce(trim({name}), '') = ''"
 
 
 def _check(path: Path) -> None:

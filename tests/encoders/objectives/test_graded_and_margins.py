@@ -69,6 +69,11 @@ def test_pairs_without_grades_are_refused(given: Any, objective: Any) -> None:
         objective(given(), Batch(queries=("a",), positives=("A",)))
 
 
+def test_a_grade_that_no_cosine_can_be_is_refused(given: Any) -> None:
+    with pytest.raises(BadInput, match="cosine-mse takes labels from -1 to 1; one is 5"):
+        CosineMSE()(given(), Batch(queries=("a", "b"), positives=("A", "B"), labels=(0.5, 5.0)))
+
+
 TRIPLES = Batch(
     queries=("a", "b"), positives=("A", "B"), negatives=(("n",), ("m", "o")), scores=((3.0, 1.0), (2.0, 1.5, -1.0))
 )

@@ -32,6 +32,12 @@ def test_cross_entropy_takes_a_rows_label_and_the_positives_weight(given: Any) -
     assert float(loss) == pytest.approx((log(1 + exp(1)) + 3 * log(1 + exp(-1))) / 2)
 
 
+def test_a_label_that_is_no_share_is_refused(given: Any) -> None:
+    batch = Batch(queries=("a",), positives=("A",), labels=(3.0,))
+    with pytest.raises(BadInput, match="bce takes labels from 0 to 1; one is 3"):
+        BinaryCrossEntropy()(given(scores=[torch.tensor([1.0])]), batch)
+
+
 def test_divergence_by_hand() -> None:
     teacher, student = torch.tensor([log(3.0), 0.0]), torch.tensor([0.0, 0.0])
     assert float(divergence(teacher, student)) == pytest.approx(0.75 * log(1.5) + 0.25 * log(0.5))

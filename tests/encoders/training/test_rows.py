@@ -95,9 +95,10 @@ def test_two_processes_share_a_step_of_twice_the_rows(tmp_path: Path) -> None:
 
 
 def test_a_missing_list_is_an_empty_one(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.jsonl", [{"query": "a", "positive": "b"}, {"query": "c", "positive": "d", "n": None}])
+    rows = [{"query": "a", "positive": "b"}, {"query": "c", "positive": "d", "n": None}]
+    path = write(tmp_path / "a.jsonl", [*rows, {"query": "e", "positive": "f", "n": "g"}])
     (batch,) = every(Rows(RowsSettings(path, negatives="n"), tmp_path / "work"))
-    assert batch.negatives == ((), ())
+    assert sorted(batch.negatives) == [(), (), ("g",)]
 
 
 def test_texts_alone_are_their_own_positives(tmp_path: Path) -> None:
@@ -132,6 +133,44 @@ def test_what_cannot_be_read_is_one_line(
     with pytest.raises((BadInput, NotFound), match=words) as failure:
         Rows(RowsSettings(str(tmp_path / (name or "none.jsonl")), **columns), tmp_path / "work")  # type: ignore[arg-type]
     assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize("name", ["negatives", "label", "scores", "query_id", "instruction", "group"])
+def test_a_column_that_no_row_has_is_told(tmp_path: Path, name: str) -> None:
+    made = RowsSettings(write(tmp_path / "a.jsonl", [{"query": "a", "positive": "b"}]), **{name: "typo"})
+    with pytest.raises(BadInput, match="no row has anything in 'typo'"):
+        Rows(made, tmp_path / "r")
+
+
+def test_a_column_that_some_rows_have_is_read(tmp_path: Path) -> None:
+    rows = [{"query": "a", "positive": "b"}, {"query": "c", "positive": "d", "n": ["e"]}]
+    files = tuple(write(tmp_path / f"{n}.jsonl", [row]) for n, row in enumerate(rows))
+    found = every(Rows(RowsSettings(files, negatives="n"), tmp_path / "r"))[0]
+    assert sorted(found.negatives) == [(), ("e",)]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"positive": ["b", "c"]}, "'positive' holds a list or an object"),
+        ({"query": {"text": "a"}}, "'query' holds a list or an object"),
+        ({"n": [{"text": "e"}]}, "'n' holds something else than texts"),
+        ({"n": [["e"]]}, "'n' holds something else than texts"),
+        ({"n": {"text": "e"}}, "'n' holds something else than texts"),
+        ({"query": " "}, "1 of its rows lack a text"),
+        ({"positive": None}, "1 of its rows lack a text"),
+        ({"y": None}, "1 of its rows have no number in 'y'"),
+        ({"y": float("inf")}, "1 of its rows have no number in 'y'"),
+        ({"s": [1.0]}, "1 of its rows have not as many numbers in 's' as texts"),
+        ({"s": [1.0, float("nan")]}, "1 of its rows have a score in 's' that is no number"),
+    ],
+)
+def test_what_cannot_be_learnt_is_told(tmp_path: Path, ending: str, row: dict[str, Any], says: str) -> None:
+    whole = {"query": "a", "positive": "b", "n": ["c"], "y": 1.0, "s": [1.0, 0.0]}
+    path = write(tmp_path / f"a.{ending}", [{**whole, **row}, *([whole] if "y" in row else [])])
+    with pytest.raises(BadInput, match=says):
+        Rows(RowsSettings(path, negatives="n", label="y", scores="s"), tmp_path / "r")
 
 
 def test_a_parquet_file_without_the_column_says_so(tmp_path: Path) -> None:
