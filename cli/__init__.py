@@ -143,8 +143,19 @@ def make_app() -> typer.Typer:
 app = make_app()
 
 
+def _open_streams() -> None:
+    """Where a service or a shell's `>&-` has closed output, it goes nowhere, and no file of ours takes its number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
+
+
 def main() -> None:
     """Run the command line; ends by SystemExit."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # A narrow locale must not make printing fail.

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -214,3 +215,12 @@ def test_the_public_names_are_all_there() -> None:
 def test_completion_offers_the_commands() -> None:
     environment = {**os.environ, "_RETR_COMPLETE": "complete_bash", "COMP_WORDS": "retr do", "COMP_CWORD": "1"}
     assert run(env=environment).stdout.split() == ["doctor"]
+
+
+def test_without_any_output_a_command_still_does_its_work(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("red fish")
+    line = f"exec {sys.executable} -m retr index a.txt -i index --encoder none --json <&- >&- 2>&-"
+    path = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env={"PATH": os.environ["PATH"], "PYTHONPATH": path})
+    assert done.returncode == 0
+    assert retr.open(tmp_path / "index").ids() == ["a.txt"]
