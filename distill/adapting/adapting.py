@@ -14,7 +14,17 @@ from retr.distill.adapting.neighbours import Documents, write_rows
 from retr.distill.adapting.questions import Questioner, open_questioners
 from retr.distill.adapting.reporting import FIGURE, PAGE, RECORD, draw, page
 from retr.distill.adapting.settings import AdaptSettings
-from retr.distill.adapting.stages import RUN, Report, Stages, check_asked, digested, read_json, read_lines, write_json
+from retr.distill.adapting.stages import (
+    FIRST,
+    RUN,
+    Report,
+    Stages,
+    check_asked,
+    digested,
+    read_json,
+    read_lines,
+    write_json,
+)
 from retr.distill.adapting.starting import need_packages, start_folder
 from retr.distill.adapting.teaching import check_teachers, label, method_of, objective_of, train
 from retr.distill.folder import check_new
@@ -142,7 +152,7 @@ class _Run:
         method = method_of(asked.settings, asked.teachers)
         teachers = [open_teacher(spec) for spec in asked.teachers]
         check_teachers(method, teachers, load_encoder(f"bi={self.start}").dim)
-        gathered = stages.done("material", lambda: self._gathered(documents))
+        gathered = stages.done(FIRST, lambda: self._gathered(documents))
         counts = gathered | stages.done("rows", lambda: self._mined(gathered["documents"]))
         labels = self._labelled(method, teachers)
         trained = stages.done("training", lambda: self._trained(method, teachers, labels))

@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from retr.distill.rows_file import new_file
-from retr.encoders.bulk.folder import written
+from retr.encoders.bulk.folder import LOCK, written
 from retr.retrieval.errors import Mismatch
 
 Report = Callable[[str, int, int], None]
 """What is counted, how many are done, of how many."""
 RUN = "run.json"
+FIRST = "material"
+"""The stage without which nothing is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,23 @@ class Stages:
     folder: Path
 
     def check_same(self, asked: Mapping[str, Any]) -> None:
-        """Write down what is asked for; Mismatch where the folder holds a run that was asked for something else."""
+        """Write down what is asked for; Mismatch where the folder holds a run that was asked for something else.
+
+        One that came to nothing, say of a mistyped source, is forgotten.
+        """
         path, wanted = self.folder / RUN, dict(asked)
+        if path.exists() and not (self.folder / f"{FIRST}.json").exists() and read_json(path) != wanted:
+            self._clear()
         if not path.exists():
             write_json(path, wanted)
         check_asked(read_json(path), wanted, self.folder)
+
+    def _clear(self) -> None:
+        for one in self.folder.iterdir():
+            if one.is_dir():
+                rmtree(one)
+            elif one.name != LOCK:
+                one.unlink()
 
     def done(self, stage: str, work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """What came of a stage; it is worked off where it was not yet."""
@@ -66,7 +81,7 @@ def check_asked(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Pat
     for name in wanted:
         if found.get(name) != wanted[name]:
             raise Mismatch(
-                f"{str(folder)!r} is of a run with another {name}: {_short(found.get(name))}, not "
+                f"{str(folder)!r} is of another run: its {name} is {_short(found.get(name))}, not "
                 f"{_short(wanted[name])}. Go on with that one's command, or remove the folder."
             )
 

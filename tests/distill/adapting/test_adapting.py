@@ -20,7 +20,7 @@ from retr.distill.adapting import Adaptation, AdaptSettings, adapt
 from retr.distill.labelling.store import Labels
 from retr.distill.pairs import Pair
 from retr.encoders import load_encoder
-from retr.retrieval.errors import BadInput, Mismatch
+from retr.retrieval.errors import BadInput, Mismatch, NotFound
 from retr.retrieval.records import Document, Query
 from retr.retrieval.runs import Qrels
 
@@ -135,7 +135,7 @@ def test_the_same_call_again_gives_the_same_record_and_reads_nothing(asked: Make
     plan = asked()
     record = adapt(plan, documents)
     assert adapt(plan, lambda: pytest.fail("read again")) == json.loads(json.dumps(record))
-    with pytest.raises(Mismatch, match="another settings"):
+    with pytest.raises(Mismatch, match="its settings is"):
         adapt(asked(settings={"steps": 5}), documents)
 
 
@@ -206,7 +206,7 @@ def test_another_run_in_the_same_folder_is_refused(asked: Make, documents: Make)
 
     with pytest.raises(KeyboardInterrupt):
         adapt(asked(), documents, report=cut)
-    with pytest.raises(Mismatch, match="another settings"):
+    with pytest.raises(Mismatch, match="its settings is"):
         adapt(asked(settings={"seed": 1}), documents)
 
 
@@ -338,3 +338,20 @@ def test_a_document_that_comes_twice_is_said_and_can_be_mended(asked: Make, docu
     with pytest.raises(BadInput, match="d0"):
         adapt(plan, lambda: [*documents(), documents()[0]])
     assert adapt(plan, documents)["counts"]["documents"] == 60
+
+
+def test_a_source_that_was_mistyped_does_not_stand_in_the_way(asked: Make, documents: Make, tmp_path: Path) -> None:
+    def nothing() -> Iterator[Document]:
+        yield from documents(4)
+        raise NotFound("No file or folder 'nofile'.")
+
+    def stop(unit: str, done: int, total: int) -> None:
+        if (tmp_path / "new.adapting" / "material.json").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(NotFound):
+        adapt(asked(sources=("nofile",)), nothing)
+    with pytest.raises(KeyboardInterrupt):
+        adapt(asked(sources=("file",)), documents, report=stop)
+    told = json.loads((tmp_path / "new.adapting" / "material.json").read_text())
+    assert told["documents"] == len(documents())
