@@ -10,6 +10,7 @@ from tests.conftest import MakeModel
 from typer.testing import CliRunner
 
 from retr.cli import make_app
+from retr.index.late.gpu import placing
 
 RECORDS = [{"id": word, "title": word, "text": f"the {word} {word}"} for word in ("red", "blue", "green", "warm")]
 LAYERS = {"Transformer": "base.modules.transformer", "Normalize": "base.modules.normalize"}
@@ -125,7 +126,6 @@ def test_the_same_command_again_changes_nothing(here: Path) -> None:
         (["index", "r.jsonl", "-i", "late", "--kind", "pq"], "--kind none, not pq"),
         (["index", "r.jsonl", "-i", "new", "--encoder", "late=model", "--kind", "pq"], "are of vectors of passages"),
         (["index", "r.jsonl", "-i", "new", "--encoder", "none", "--bits", "2"], "bits are of token vectors"),
-        (["search", "red", "-i", "late", "--device", "cuda"], "moved to a GPU"),
     ],
 )
 def test_what_does_not_apply_is_one_line(
@@ -134,3 +134,21 @@ def test_what_does_not_apply_is_one_line(
     monkeypatch.chdir(here)
     said = retr(*command, code=1)
     assert part in said and said.count("error:") == 1 and not (here / "new").exists()
+
+
+def test_a_gpu_finds_the_same_and_what_keeps_it_away_is_said(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["search", "green", "-i", here / "late", "--mode", "late", "--explain", "-k", 2]
+    found = retr_json(*command)
+    monkeypatch.setattr(placing, "find_spec", lambda name: None)
+    said = retr(*command, "--device", "cuda", "--json")
+    assert "retr: --device cuda: on the CPU: torch is not installed" in said
+    assert json.loads(said.splitlines()[-1])["hits"] == found["hits"]
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(placing, "obstacle", lambda gpus: "")
+    monkeypatch.setattr(placing, "device_of", lambda gpu: torch.device("cpu"))
+    there = retr_json(*command, "--device", "cuda")
+    plans = [hit["explain"]["late"].pop("plan") for hit in there["hits"]]
+    assert all(plan[0]["plan"] == "every document scored, on GPU 0" for plan in plans)
+    for hit in found["hits"]:
+        hit["explain"]["late"].pop("plan")
+    assert there["hits"] == found["hits"]
