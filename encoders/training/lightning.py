@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import FSDPStrategy, StrategyRegistry
-from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException  # type: ignore[attr-defined]
 
 from retr.encoders.objectives import Objective
 from retr.encoders.trainable.student import Student
@@ -86,10 +86,12 @@ def fit(run: Run, state: State | None = None) -> State:
 
 
 def _fit(trainer: pl.Trainer, learner: "_Learner", stream: "_Stream") -> None:
-    """Lightning's fit, out of which an interrupt comes as one: Lightning would ignore more of them and exit."""
+    """Lightning's fit, out of which an interrupt comes as one, and a `kill` as an end that is no success."""
     before = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(learner, train_dataloaders=stream)
+    except SIGTERMException:
+        raise SystemExit(128 + signal.SIGTERM) from None
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None

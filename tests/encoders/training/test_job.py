@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,23 @@ def test_a_run_that_was_cut_comes_to_the_same_weights(
     assert again.batches == (8 - (cut - 1) // 2 * 2) * accumulate  # It did not begin anew.
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "out"))
     assert logged(tmp_path / "whole", "loss") == logged(tmp_path / "out", "loss")
+
+
+def test_a_run_that_is_told_to_end_is_no_success(
+    make_job: Any, letters: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student, before = letters(), signal.getsignal(signal.SIGTERM)
+    encode = student.encode_queries
+
+    def told(texts: Any) -> Any:
+        if signal.getsignal(signal.SIGTERM) is not before:  # Else it would be the end of the tests.
+            os.kill(os.getpid(), signal.SIGTERM)
+        return encode(texts)
+
+    monkeypatch.setattr(student, "encode_queries", told)
+    with pytest.raises(SystemExit) as found:
+        make_job(student).run(tmp_path / "out")
+    assert found.value.code == 143 and not (tmp_path / "out").exists()
 
 
 def test_another_seed_is_another_run(make_job: Any, tmp_path: Path) -> None:
