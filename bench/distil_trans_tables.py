@@ -205,8 +205,9 @@ def caption(rows: Sequence[Mapping[str, Any]], cells: Sequence[Mapping[str, Any]
     return (
         f"The start is the first {LAYERS[0]} layers of all-MiniLM-L6-v2, mean pooling, after {START_STEPS} steps of "
         f"Mirror-BERT (batches of {START_BATCH}, {START_RATE:g}) on {SENTENCES:,} sentences of STS-B's training split. "
-        f"The other model of the mutual way is its first {LAYERS[1]} layers with SimCSE in the same steps. MiniLM is "
-        "itself a supervised model; cutting layers off leaves headroom. Cross-encoders begin with all six layers of it "
+        f"The other model of the mutual way is its first {LAYERS[1]} layers with SimCSE in the same steps, which "
+        "begins higher, and a part of what the first one gains is that. MiniLM is itself a supervised model; "
+        "cutting layers off leaves headroom. Cross-encoders begin with all six layers of it "
         "under a new head (of two layers they learned next to nothing in 249 steps), so a part of what is gained may "
         f"come from the layers above. One cycle over {said} unlabelled pairs: strict takes those of training splits "
         "of STS-B, SICK and MRPC that stand in no test or dev split (without MRPC, whose news are like a part of "
@@ -232,10 +233,11 @@ def judged(rows: Sequence[Mapping[str, Any]]) -> str:
         added[row["mode"], row["way"]] = mean(both[1]["values"])
         if row["way"] == "self":
             found.append(
-                f"The goal of +{GOAL:.1f} on STS-B's test and on the mean of the others is {met} in {row['mode']}"
+                f"the goal of +{GOAL:.1f} on STS-B's test and on the mean of the others is {met} in {row['mode']}"
             )
     for mode in MODES:
         if (mode, "mutual") in added and (mode, "self") in added:
             met = "is" if added[mode, "mutual"] >= added[mode, "self"] - MARGIN else "is not"
             found.append(f"mutual {met} within {MARGIN} of self on the mean in {mode}")
-    return "; ".join(found) + "." if found else ""
+    told = "; ".join(found)
+    return f"{told[:1].upper()}{told[1:]}." if found else ""

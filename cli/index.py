@@ -155,14 +155,8 @@ def index(
     place = Place(on, ray_address, workers, worker_cpus)
     chosen = _sources(sources, sample=sample)
     report, home = ReadReport(), home_of(index, store)
-    vectors: dict[str, Any] = {
-        "kind": kind,
-        "storage": storage,
-        "dim": dim,
-        "recall": recall,
-        "late": late,
-        "bits": bits,
-    }
+    vectors: dict[str, Any] = {"kind": kind, "storage": storage, "dim": dim, "recall": recall}
+    vectors |= {"late": late, "bits": bits}
     asked = Asked(encoder, chunk_tokens, chunk_overlap, language, **vectors)
     settings = replace(settings, images=reads_images(home, asked))
     writing = WriteSettings(

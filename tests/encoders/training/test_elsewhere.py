@@ -29,7 +29,7 @@ STEPS = TrainSettings(steps=6, batch_size=2, learning_rate=3e-3, accelerator="cp
 @pytest.fixture
 def rows(tmp_path: Path) -> RowsSettings:
     lines = [
-        {"query": query, "positive": text, "negative": other}
+        {"query": query or "?", "positive": text or "?", "negative": other or "?"}
         for query, text, other in zip(QUERIES, TEXTS, TEXTS[1:] + TEXTS[:1], strict=True)
     ]
     path = tmp_path / "rows.jsonl"
