@@ -118,10 +118,10 @@ def findings(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             one = {
                 "system": "cross" if row["what"] == "teacher" else "dse", "model": NAMES[row["what"]],
                 "data": DATA[row["task"]], "metric": name, "mean": mean(told["values"]), "low": low, "high": high,
-                "queries": row["pairs"], "seeds": row["seeds"], "command": COMMAND,
+                "queries": row["pairs"], "command": COMMAND,
             }  # fmt: skip
             if row["seeds"] > 1:
-                one["sd"] = stdev(told["values"])
+                one |= {"seeds": row["seeds"], "sd": stdev(told["values"])}
             if row["what"] != "teacher":
                 low, high = told["difference_interval"]
                 difference = mean(told["values"]) - mean(told["teachers"])
