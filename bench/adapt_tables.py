@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from recording import plain
 from tables import Table, number
 
 from retr.retrieval.evaluation.bootstrap import IntervalSettings, mean_intervals
@@ -27,7 +28,7 @@ def result(cells: Sequence[Cell], args: argparse.Namespace) -> dict[str, Any]:
     return {
         "title": "Adapting an encoder without labels",
         "rows": rows,
-        "cells": [{key: value for key, value in cell.items() if key != "values"} for cell in cells],
+        "cells": plain([{key: value for key, value in cell.items() if key != "values"} for cell in cells]),
         "values": {cell["cell"]: cell["values"] for cell in cells},
         "findings": [finding(row) for row in rows],
         "tables": [table(rows).json(), seed_table(cells).json()],
