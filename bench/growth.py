@@ -25,6 +25,7 @@ from systems import absolute
 from tables import Table, number
 
 ROWS = ("retr", "retr, recall 0.95")
+SIZES = (10_000, 32_000, 100_000, 316_000, 1_000_000)
 TARGET = 0.95
 AHEAD = 10
 """How many times the largest size a fitted curve is asked for."""
@@ -86,11 +87,13 @@ def main() -> None:
     print(recording.record(args.name, result, folder=args.results))
 
 
-def arguments() -> argparse.Namespace:
+def arguments(
+    about: str | None = __doc__, *, sizes: Sequence[int] = SIZES, vectors: str = "growth-vectors", name: str = "growth"
+) -> argparse.Namespace:
     """The command line; names as bench/index.py has them, whose functions read them."""
     scratch = recording.ROOT / "bench" / "scratch"
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 32_000, 100_000, 316_000, 1_000_000])
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(sizes))
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--openings", type=int, default=2, help="new processes a repeat that open and answer once")
     parser.add_argument("--queries", type=int, default=300)
@@ -99,10 +102,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--core", type=int, default=1, help="the one core that answers queries")
     parser.add_argument("-k", type=int, default=10)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--vectors", type=absolute, default=scratch / "growth-vectors")
-    parser.add_argument("--work", type=absolute, default=scratch / "growth")
+    parser.add_argument("--vectors", type=absolute, default=scratch / vectors)
+    parser.add_argument("--work", type=absolute, default=scratch / name)
     parser.add_argument("--results", type=absolute, default=recording.RESULTS)
-    parser.add_argument("--name", default="growth", help="name of the result")
+    parser.add_argument("--name", default=name, help="name of the result")
     parser.add_argument("--fresh", action="store_true", help="forget what was measured before")
     parser.add_argument("--collect", action="store_true", help="measure nothing, record what is there")
     return parser.parse_args()

@@ -8,7 +8,6 @@ has measured by size, so that a run that was stopped goes on; `--fresh` forgets,
 fitted as a * n ** b, by least squares of the logarithms. CPU is what survives neighbours; rates by the clock do not.
 """
 
-import argparse
 import json
 import shutil
 import sys
@@ -19,9 +18,9 @@ import growth
 import index  # noqa: TID251 - bench/index.py, not the folder of that name
 import recording
 from index_systems import RETR, System
-from systems import absolute
 from tables import Table
 
+SIZES = (10_000, 32_000, 100_000)
 FOLDER = "folder"
 SYSTEMS = (
     System(FOLDER, "retr_store", ["retr"], RETR["retr"], ours=True),
@@ -36,7 +35,7 @@ AHEAD = "the curve at"
 
 def main() -> None:
     """Measure what is missing, then print and record all that is there."""
-    args = arguments()
+    args = growth.arguments(__doc__, sizes=SIZES, vectors="vectors", name="stores")
     if args.fresh:
         shutil.rmtree(args.work / "measured", ignore_errors=True)
     for size in sorted(args.sizes):
@@ -62,28 +61,6 @@ def main() -> None:
         "caption": caption(found, about),
     }
     print(recording.record(args.name, result, folder=args.results))
-
-
-def arguments() -> argparse.Namespace:
-    """The command line; names as bench/index.py has them, whose functions read them."""
-    scratch = recording.ROOT / "bench" / "scratch"
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 32_000, 100_000])
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--openings", type=int, default=2, help="new processes a repeat that open and answer once")
-    parser.add_argument("--queries", type=int, default=300)
-    parser.add_argument("--seconds", type=float, default=20, help="most time for one setting")
-    parser.add_argument("--timeout", type=float, default=3600, help="most time for one process")
-    parser.add_argument("--core", type=int, default=1, help="the one core that answers queries")
-    parser.add_argument("-k", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--vectors", type=absolute, default=scratch / "vectors")
-    parser.add_argument("--work", type=absolute, default=scratch / "stores")
-    parser.add_argument("--results", type=absolute, default=recording.RESULTS)
-    parser.add_argument("--name", default="stores", help="name of the result")
-    parser.add_argument("--fresh", action="store_true", help="forget what was measured before")
-    parser.add_argument("--collect", action="store_true", help="measure nothing, record what is there")
-    return parser.parse_args()
 
 
 def told(table: Table) -> Table:
