@@ -76,11 +76,14 @@ class AnnIndex:
             faiss().write_index(self.index, faiss().PyCallbackIOWriter(file.write))
 
 
-def build_ann(stored: StoredVectors, kind: str, *, seed: int = 0) -> tuple[AnnIndex, str]:
-    """Train on a seeded sample and add every row; gives the index and its factory string."""
+def build_ann(stored: StoredVectors, kind: str, part: int, *, seed: int = 0) -> tuple[AnnIndex, str]:
+    """Train on a seeded sample and add every row; gives the index and its factory string.
+
+    `part` numbers share a 4-bit code, where the kind has any.
+    """
     family, rows = FAMILIES[kind], len(stored)
     lists = family.lists(rows)
-    factory = family.factory(stored.dim, lists)
+    factory = family.factory(stored.dim, lists, part)
     index = faiss().index_factory(stored.dim, factory, faiss().METRIC_INNER_PRODUCT)
     ann = AnnIndex(index, kind)
     ann.configure_training(seed)

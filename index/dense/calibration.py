@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retr.index.dense.ann import AnnIndex
-from retr.index.dense.kinds import FAMILIES, Effort, cost
+from retr.index.dense.kinds import COSTED_PART, FAMILIES, Effort, cost
 from retr.index.dense.scan import scan
 from retr.index.dense.settings import DenseSettings
 from retr.index.dense.storage import StoredVectors
@@ -88,14 +88,17 @@ def _grown(shallow: int, deep: int, k: float) -> int:
     return int(np.ceil(shallow * (deep / shallow) ** np.log10(k / DEPTHS[0])))
 
 
-def calibrate(stored: StoredVectors, ann: AnnIndex, kind: str, settings: DenseSettings, *, seed: int) -> Calibration:
+def calibrate(
+    stored: StoredVectors, ann: AnnIndex, kind: str, settings: DenseSettings, *, part: int = COSTED_PART, seed: int = 0
+) -> Calibration:
     """The cheapest effort that reaches the target recall, or the hardest one where none does."""
     rng = np.random.default_rng([seed, 1])
     own = np.sort(rng.choice(len(stored), min(SAMPLE, len(stored)), replace=False)).astype(np.int64)
     queries = stored.take(own)
     with one_thread():
         truth = _without_own(scan(stored, queries, DEPTHS[1] + 1)[1], own)[:, : DEPTHS[1]]
-        found = [_cheapest(_Sample(stored, ann, kind, own, queries, truth[:, :depth]), settings) for depth in DEPTHS]
+        samples = [_Sample(stored, ann, kind, part, own, queries, truth[:, :depth]) for depth in DEPTHS]
+        found = [_cheapest(sample, settings) for sample in samples]
     (shallow, recall), (deep, deep_recall) = found
     deep = Effort(max(deep.candidates, shallow.candidates), max(deep.width, shallow.width))
     return Calibration(shallow, deep, recall, deep_recall, len(own))
@@ -106,6 +109,7 @@ class _Sample:
     stored: StoredVectors
     ann: AnnIndex
     kind: str
+    part: int
     own: NDArray[np.int64]
     queries: NDArray[np.float32]
     truth: NDArray[np.int64]
@@ -115,7 +119,7 @@ class _Sample:
         return int(self.truth.shape[1])
 
     def cost(self, effort: Effort) -> float:
-        return cost(FAMILIES[self.kind], len(self.stored), self.ann.lists, effort)
+        return cost(FAMILIES[self.kind], len(self.stored), self.ann.lists, effort, self.part)
 
     def ranks(self, effort: Effort) -> NDArray[np.int64]:
         """Where among the candidates each true neighbour came, from 1, rising; those not found count as past all."""

@@ -19,6 +19,8 @@ TRAINABLE = 1_024
 """Fewer rows train no quantizer worth having, and are scanned faster than an approximate search starts."""
 PARTS = (4, 2, 3, 5, 6, 7, 8)
 """Numbers coded by one 4-bit code, the best first; one of them must divide the dimension."""
+COSTED_PART = 4
+"""The part whose codes `code_cost` counts; half as many numbers to a code are twice as many codes to scan."""
 
 SEARCH_COST = 500.0
 LIST_COST = 8.0
@@ -27,10 +29,10 @@ CANDIDATE_COST = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One kind: its factory string from (dim, lists), how rows grow into lists, and the cost of one code (or of one
-    step of `ef` where it is a graph)."""
+    """One kind: its factory string from (dim, lists, numbers of a 4-bit code), how rows grow into lists, and the cost
+    of one row's codes (or of one step of `ef` where it is a graph)."""
 
-    factory: Callable[[int, int], str]
+    factory: Callable[[int, int, int], str]
     lists: Callable[[int], int]
     code_cost: float
     graph: bool = False
@@ -56,14 +58,19 @@ def part_size(dim: int) -> int:
     return next((size for size in PARTS if dim % size == 0 and dim >= 4 * size), 0)
 
 
+def finer_part(dim: int, part: int) -> int:
+    """The next smaller number that one 4-bit code can stand for; 0 where there is none."""
+    return next((size for size in range(part - 1, 1, -1) if dim % size == 0), 0)
+
+
 FAMILIES: dict[str, Family] = {
-    "pq": Family(lambda dim, lists: f"IVF{lists},PQ{dim // part_size(dim)}x4fs", _one_list, 0.05, coded=True),
-    "ivf-pq": Family(lambda dim, lists: f"IVF{lists},PQ{dim // part_size(dim)}x4fs", _few_lists, 0.05, coded=True),
-    "ivf-flat": Family(lambda dim, lists: f"IVF{lists},Flat", _many_lists, 1.5),
-    "ivf-sq8": Family(lambda dim, lists: f"IVF{lists},SQ8", _many_lists, 1.2),
-    "hnsw": Family(lambda dim, lists: "HNSW32_SQ8", _one_list, 45.0, graph=True),
+    "pq": Family(lambda dim, lists, part: f"IVF{lists},PQ{dim // part}x4fs", _one_list, 0.05, coded=True),
+    "ivf-pq": Family(lambda dim, lists, part: f"IVF{lists},PQ{dim // part}x4fs", _few_lists, 0.05, coded=True),
+    "ivf-flat": Family(lambda dim, lists, part: f"IVF{lists},Flat", _many_lists, 1.5),
+    "ivf-sq8": Family(lambda dim, lists, part: f"IVF{lists},SQ8", _many_lists, 1.2),
+    "hnsw": Family(lambda dim, lists, part: "HNSW32_SQ8", _one_list, 45.0, graph=True),
     "rabitq": Family(
-        lambda dim, lists: f"RR{dim},IVF{lists},RaBitQfs",
+        lambda dim, lists, part: f"RR{dim},IVF{lists},RaBitQfs",
         lambda rows: 1 if rows <= LISTS_ABOVE else _few_lists(rows),
         0.15,
     ),
@@ -79,13 +86,14 @@ class Effort:
     width: int
 
 
-def cost(family: Family, rows: int, lists: int, effort: Effort) -> float:
-    """What an approximate search costs, in rows scored exactly."""
+def cost(family: Family, rows: int, lists: int, effort: Effort, part: int = COSTED_PART) -> float:
+    """What an approximate search costs, in rows scored exactly; `part` numbers share a code, where there are codes."""
     work = SEARCH_COST + CANDIDATE_COST * effort.candidates
     if family.graph:
         return work + family.code_cost * effort.width
     coarse = lists + LIST_COST * effort.width if lists > 1 else 0.0
-    return work + coarse + family.code_cost * rows * min(1.0, effort.width / lists)
+    code = family.code_cost * COSTED_PART / part if family.coded else family.code_cost
+    return work + coarse + code * rows * min(1.0, effort.width / lists)
 
 
 def chosen_kind(settings: DenseSettings, rows: int, dim: int) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from retr.index.dense.ann import ANN, AnnIndex, LazyAnn, build_ann, open_ann
 from retr.index.dense.calibration import Calibration, calibrate
 from retr.index.dense.engine import faiss
-from retr.index.dense.kinds import FAMILIES, Effort, chosen_kind, cost
+from retr.index.dense.kinds import COSTED_PART, FAMILIES, Effort, chosen_kind, cost, finer_part, part_size
 from retr.index.dense.planning import Plan, Planner
 from retr.index.dense.scan import Rows, ranked, scan, score_rows, widened
 from retr.index.dense.settings import DenseSettings
@@ -58,6 +58,7 @@ def write_part(
             built.ann.write(disk, folder / ANN)
             names = [*names, ANN]
             facts |= {"factory": built.factory, "lists": built.ann.lists}
+            facts |= {"part": built.part} if FAMILIES[kind].coded else {}
             facts |= built.calibration.facts(graph=built.ann.graph)
     if kind != settings.kind:
         facts |= {"kind": kind, "asked": settings.kind} | ({"why": why} if why else {})
@@ -70,25 +71,32 @@ class _Built:
     ann: AnnIndex
     factory: str
     calibration: Calibration
+    part: int
     why: str = ""
 
 
-def _build(stored: StoredVectors, kind: str, settings: DenseSettings, seed: int) -> _Built:
-    """The index of a kind, calibrated; `auto` takes a simpler kind where this one does not pay on these vectors."""
-    ann, factory = build_ann(stored, kind, seed=seed)
-    calibration = calibrate(stored, ann, kind, settings, seed=seed)
-    built = _Built(kind, ann, factory, calibration)
+def _build(stored: StoredVectors, kind: str, settings: DenseSettings, seed: int, part: int = 0) -> _Built:
+    """The index of a kind, calibrated; `auto` takes finer codes, or a simpler kind, where this one does not pay."""
+    part = part or part_size(stored.dim) or COSTED_PART
+    ann, factory = build_ann(stored, kind, part, seed=seed)
+    calibration = calibrate(stored, ann, kind, settings, part=part, seed=seed)
+    built = _Built(kind, ann, factory, calibration, part)
     if settings.kind != "auto":
         return built
     rows, effort = len(stored), calibration.shallow
-    price = cost(FAMILIES[kind], rows, ann.lists, effort)
-    if kind == "ivf-pq" and cost(FAMILIES["pq"], rows, 1, Effort(effort.candidates, 1)) <= price:
+    price = cost(FAMILIES[kind], rows, ann.lists, effort, part)
+    if kind == "ivf-pq" and cost(FAMILIES["pq"], rows, 1, Effort(effort.candidates, 1), part) <= price:
         why = f"ivf-pq would search {effort.width} of {ann.lists} lists, which costs more than to scan every code"
-        return replace(_build(stored, "pq", settings, seed), why=why)
-    if price >= rows or calibration.recall < settings.recall:
-        why = f"{kind} reached a recall of {calibration.recall:.4f} with {effort.candidates} candidates"
+        return replace(_build(stored, "pq", settings, seed, part), why=why)
+    if price < rows and calibration.recall >= settings.recall:
+        return built
+    why = f"{kind} reached a recall of {calibration.recall:.4f} with {effort.candidates} candidates"
+    finer = finer_part(stored.dim, part) if FAMILIES[kind].coded and price < rows else 0
+    if not finer:
         return replace(built, kind="flat", why=why)
-    return built
+    better = _build(stored, kind, settings, seed, finer)
+    why = f"{why} and {part} numbers to a code"
+    return replace(better, why=f"{why}; {better.why}" if better.why else why)
 
 
 class DensePart:
@@ -111,7 +119,8 @@ class DensePart:
         stored = StoredVectors.open(folder, rows, dim, storage)
         if kind == "flat":
             return cls(stored, Planner(kind, rows))
-        planner = Planner(kind, rows, int(facts.get("lists", 1)), Calibration.from_facts(facts))
+        part = int(facts.get("part", COSTED_PART))
+        planner = Planner(kind, rows, int(facts.get("lists", 1)), Calibration.from_facts(facts), part)
         return cls(stored, planner, open_ann(folder / ANN, kind, rows, dim))
 
     def __len__(self) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retr.index.dense.calibration import Calibration
-from retr.index.dense.kinds import FAMILIES, Effort, cost
+from retr.index.dense.kinds import COSTED_PART, FAMILIES, Effort, cost
 
 WIDER = 4
 """A search that brought fewer rows than match tries again with so many times the lists and candidates."""
@@ -36,12 +36,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """What is known of a part: its kind, its size and its calibration (none: only exact scans)."""
+    """What is known of a part: its kind, its size, its calibration (none: only exact scans), and how many numbers share
+    one of its 4-bit codes."""
 
     kind: str
     rows: int
     lists: int = 1
     calibration: Calibration | None = None
+    part: int = COSTED_PART
 
     def plan(self, k: int, matching: int, *, exact: bool = False) -> Plan:
         """The cheaper way to the k best of the rows that match."""
@@ -69,7 +71,7 @@ class Planner:
 
     def price(self, effort: Effort) -> float:
         """The cost of one approximate search, in rows scored exactly."""
-        return cost(FAMILIES[self.kind], self.rows, self.lists, effort)
+        return cost(FAMILIES[self.kind], self.rows, self.lists, effort, self.part)
 
     def _bounded(self, effort: Effort, matching: int) -> Effort:
         if not FAMILIES[self.kind].graph:

@@ -13,6 +13,7 @@ import pytest
 
 from retr.index.dense import kinds
 from retr.index.dense.ann import ANN
+from retr.index.dense.kinds import Effort
 from retr.index.dense.parts import DensePart, write_part
 from retr.index.dense.settings import DenseSettings
 from retr.index.disk.fsio import Disk
@@ -72,6 +73,17 @@ def test_auto_codes_more_rows_than_that(tmp_path: Path) -> None:
     facts = write(tmp_path, clustered(9_000, 64), DenseSettings())
     assert (facts["kind"], facts["asked"]) == ("pq", "auto")
     assert facts["recall"] >= 0.99
+
+
+def test_auto_takes_finer_codes_where_coarse_ones_miss_the_recall(tmp_path: Path) -> None:
+    settings = DenseSettings(recall=0.98, refine=8)
+    facts = write(tmp_path, clustered(9_000, 64), settings)
+    assert (facts["kind"], facts["factory"], facts["part"]) == ("pq", "IVF1,PQ32x4fs", 2)
+    assert re.fullmatch(r"pq reached a recall of 0\.\d+ with 80 candidates and 4 numbers to a code", facts["why"])
+    [part, plain] = DensePart.open(tmp_path, 9_000, 64, facts), DensePart.open(tmp_path, 9_000, 64, facts | {"part": 4})
+    effort = Effort(80, 1)
+    assert part.planner.price(effort) == pytest.approx(plain.planner.price(effort) + 9_000 * 0.05)
+    assert part.search(clustered(9_000, 64)[5:6], 10).plan.effort == effort
 
 
 def test_auto_is_flat_where_codes_cannot_tell_the_vectors_apart(tmp_path: Path) -> None:
