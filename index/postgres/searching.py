@@ -22,7 +22,7 @@ _NEAREST = """SELECT document, ordinal, vector::vector <#> %s::vector AS distanc
     ORDER BY p.vector <#> %s::{type} LIMIT %s) nearest ORDER BY distance, document, ordinal"""
 _HOLDING = "SELECT term, count(*) FROM {postings} WHERE term = ANY(%s) GROUP BY term"
 # The filter stands outside: a passage is tested once, not once for each of the terms that it holds.
-_WORDS = """SELECT p.document, p.ordinal, p.distance FROM (
+WORDS = """SELECT p.document, p.ordinal, p.distance FROM (
     SELECT t.document, t.ordinal, -sum(w.weight * t.count / (t.count + %s + %s * t.length))::float4 AS distance
     FROM unnest(%s::text[], %s::float8[]) AS w(term, weight) JOIN {postings} t ON t.term = w.term COLLATE "C"
     GROUP BY t.document, t.ordinal) p{matching} ORDER BY p.distance, p.document, p.ordinal LIMIT %s"""
@@ -103,7 +103,7 @@ class Searches(Reader):
         if not weights:
             return found_of([])
         bound = [*statistics.norm(), list(weights), list(weights.values())]
-        return self._found(_WORDS, bound, where, [k])
+        return self._found(WORDS, bound, where, [k])
 
     def _listed(self, query: TokensQuery, k: int, where: Filter | None) -> Found:
         found = self._all("SELECT number FROM {codecs} WHERE key = %s", [query.codec])
