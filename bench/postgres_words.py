@@ -1,4 +1,4 @@
-"""Words in PostgreSQL, kept in two ways: retr's table of postings, and pgvector's `sparsevec` with a GIN index of terms.
+"""Words in PostgreSQL, kept in two ways: retr's table of postings, and pgvector's `sparsevec` beside a GIN index.
 
     RETR_DATA=… python bench/postgres_words.py [--data medquad] [--added scifact]
 
@@ -29,7 +29,7 @@ from tables import Table, number
 from retr.index.lexical.postings import analyzer
 from retr.index.postgres.schema import Tables
 from retr.index.postgres.searching import WORDS
-from retr.retrieval.store_words import K1, B, WordStatistics, kept_length
+from retr.retrieval.store_words import WordStatistics, kept_length
 
 K, SEED = 10, 7
 POSTINGS, SPARSE = "postings, exact BM25", "sparsevec and GIN"
@@ -194,11 +194,15 @@ def table(found: Mapping[str, Any]) -> Table:
     columns = ["words in PostgreSQL", "fill, CPU s", "MiB", "query, CPU ms"]
     columns += ["queries with other hits", f"after {found['added']} was added"]
     rows = [
-        [name, number(row["fill_cpu_s"]), number(row["mib"]), number(row["query_cpu_ms"], 2)]
-        + [f"{row['other_before']} of {found['queries']}", f"{row['other_after']} of {found['queries']}"]
+        [name, number(row["fill_cpu_s"]), number(row["mib"]), number(row["query_cpu_ms"], 2), *others(row, found)]
         for name, row in found["rows"].items()
     ]
     return Table(columns, rows)
+
+
+def others(row: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Queries whose hits differ, before and after."""
+    return [f"{row[when]} of {found['queries']}" for when in ("other_before", "other_after")]
 
 
 def caption(found: Mapping[str, Any]) -> str:
@@ -206,8 +210,8 @@ def caption(found: Mapping[str, Any]) -> str:
     first, second = found["passages"]
     return (
         f"{first:,} texts of {found['data']}, {found['queries']} of its test questions, the {K} best by BM25; then "
-        f"{second:,} of {found['added']} beside them. CPU of client and server, least of 3 rounds; PostgreSQL 18 on the "
-        "same machine, over a socket. Other hits than exact BM25's: a document above the last score is missing."
+        f"{second:,} of {found['added']} beside them. CPU of client and server, least of 3 rounds; PostgreSQL 18 on "
+        "the same machine, over a socket. Other hits than exact BM25's: a document above the last score is missing."
     )
 
 
