@@ -34,6 +34,7 @@ CHECKS: dict[str, str] = {
     "clashes": "retr.cli.diagnosis.packages:clashes",
     "native": "retr.cli.diagnosis.native:libraries",
     "kernels": "retr.cli.diagnosis.kernels:encoder",
+    "gpu": "retr.cli.diagnosis.gpu:gpus",
     "model": "retr.cli.diagnosis.models:default_model",
 }
 """A check's name to `module:function`, a function without arguments that gives findings."""

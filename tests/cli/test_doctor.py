@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from retr.cli import make_app
-from retr.cli.diagnosis import CHECKS, Finding, diagnose, machine, models, native, packages
+from retr.cli.diagnosis import CHECKS, Finding, diagnose, gpu, machine, models, native, packages
 from retr.encoders.models import DEFAULT_MODEL, MODELS, Model
 
 ROOT = Path(__file__).parents[2]
@@ -224,3 +224,51 @@ def test_kernels_that_were_not_built_are_a_warning(monkeypatch: pytest.MonkeyPat
     [finding] = kernels.encoder()
     assert finding.state == "warning"
     assert "compiler" in finding.remedy
+
+
+def smi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Stands in for NVIDIA's tool."""
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_no_gpu_is_no_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    [finding] = gpu.gpus()
+    assert (finding.name, finding.state) == ("gpu", "ok")
+    assert "none seen" in finding.detail
+
+
+def test_a_driver_that_is_gone_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    smi(tmp_path, monkeypatch, "echo 'NVIDIA-SMI has failed'; exit 9")
+    [finding] = gpu.gpus()
+    assert (finding.state, finding.detail) == ("problem", "nvidia-smi: NVIDIA-SMI has failed")
+
+
+def test_a_gpu_that_libraries_do_not_see_is_a_warning_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    smi(tmp_path, monkeypatch, "echo 'NVIDIA H100 80GB HBM3, 81559 MiB, 570.1'")
+    monkeypatch.setattr(gpu, "PROBE", 'print(\'{"torch": ["", 0], "faiss": [false, 0], "onnxruntime": false}\')')
+    [card, *others] = gpu.gpus()
+    assert (card.name, card.detail) == ("gpu 0", "NVIDIA H100 80GB HBM3, 81559 MiB, 570.1")
+    assert [one.state for one in others] == ["warning"] * 3
+    assert "pip install faiss-gpu" in others[1].remedy
+
+
+def test_a_gpu_that_all_see_is_well() -> None:
+    found = {"torch": ["12.8", 2], "faiss": [True, 2], "onnxruntime": True}
+    assert [one.state for one in gpu.judge(found, 2)] == ["ok"] * 3
+    found = {"torch": "ModuleNotFoundError: No module named 'torch'", "faiss": [True, 0], "onnxruntime": "no"}
+    assert [one.state for one in gpu.judge(found, 1)] == ["ok", "warning", "warning"]
+
+
+def test_a_probe_that_dies_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    smi(tmp_path, monkeypatch, "echo 'A card, 1 MiB, 1'")
+    monkeypatch.setattr(gpu, "PROBE", "import os; os.abort()")
+    assert [one.state for one in gpu.gpus()] == ["ok", "problem"]
+
+
+def test_what_the_libraries_of_this_machine_say_can_be_judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    smi(tmp_path, monkeypatch, "echo 'A card, 1 MiB, 1'")
+    assert [one.name for one in gpu.gpus()] == ["gpu 0", "torch on gpu", "faiss on gpu", "onnxruntime on gpu"]
