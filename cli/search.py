@@ -37,7 +37,7 @@ def search(
     rerank: Annotated[
         str | None,
         typer.Option(
-            help="A second stage: cross=FOLDER, uni=FOLDER, poly=FOLDER, a hub name, or late: the tokens in the index.",
+            help="A second stage: KIND=FOLDER (cross, uni, poly, dse, late, mvp, ql), or late: the index's tokens.",
             metavar="SCORER",
             rich_help_panel=_RANKING,
         ),
@@ -212,8 +212,9 @@ def _batch(
 
     from retr.cli.output import emit_json, print_line
     from retr.cli.progress import Progress
-    from retr.retrieval.runs import Run
+    from retr.retrieval.runs import Run, check_ids
 
+    check_ids(path, [query.id for query in queries])
     started = time.perf_counter()
     found: dict[str, dict[str, float]] = {}
     at_once = 1 if scorer not in (None, "late") else _QUERIES_AT_ONCE
@@ -225,6 +226,7 @@ def _batch(
                 collection.search_many([one.text for one in part], k, settings=settings, rerank=scorer),
                 strict=True,
             ):
+                check_ids(path, [hit.id for hit in hits])
                 found[query.id] = {hit.id: hit.score for hit in reversed(hits)}
             progress.advance(len(part))
     Run(found).save(path)

@@ -4,7 +4,7 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
@@ -104,6 +104,13 @@ class Qrels:
         for qid, grades in self.grades.items():
             for docid, grade in grades.items():
                 yield f"{_column(qid)} 0 {_column(docid)} {grade}\n"
+
+
+def check_ids(path: Path, ids: Iterable[str]) -> None:
+    """BadInput for an id that `Run.save(path)` would refuse, so that it can be told before the work is done."""
+    if path.suffix != ".json":
+        for id in ids:
+            _column(id)
 
 
 def ranked(scores: Mapping[str, float]) -> list[str]:

@@ -168,6 +168,8 @@ def open_backbone(
     config = read_json(folder / "config.json")
     told = read_json(folder / "sentence_bert_config.json", missing={})
     most = max_tokens(folder, config, settings.max_tokens or told.get("max_seq_length"))
+    if settings.max_tokens > most:
+        raise BadInput(f"max_tokens is {settings.max_tokens}; {folder} reads {most} tokens. Give at most that.")
     lowercase = bool(told.get("do_lower_case", False))
     tokenizer, _ = read_tokenizer(folder, most, lowercase=lowercase)
     model = _load(folder, settings, classifier, {} if named is None else _renamed(folder, named))

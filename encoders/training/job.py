@@ -24,6 +24,7 @@ from retr.retrieval.errors import BadInput, Mismatch, NotFound
 
 Report = Callable[[str, int, int], object]
 """What is counted, how many are done, of how many."""
+_BEGUN = "run.json"
 PACKAGES = ("retr", "torch", "transformers", "pytorch-lightning", "duckdb")
 
 
@@ -50,7 +51,12 @@ class TrainingJob:
         if _rank():
             return self._train(work, out, report)
         with locked(work):
-            facts = self._train(work, out, report)
+            try:
+                facts = self._train(work, out, report)
+            except BaseException:
+                if not (work / _BEGUN).exists():  # Refused before it began: nothing to go on from.
+                    shutil.rmtree(work, ignore_errors=True)
+                raise
         shutil.rmtree(work)
         return facts
 
@@ -62,8 +68,8 @@ class TrainingJob:
             self.objective.prepare(self.student)
         rows = Rows(self.rows, work / f"rows-{_rank()}")
         try:
-            began = self._begin(work, rows)
             validation = make_validation(self.validation, work / f"held-out-{_rank()}") if self.validation else None
+            began = self._begin(work, rows)
             self._prepare()
             state = latest_state(work / "states")
             start = _start(work, lambda: None if validation is None else measure(validation, self.student))
@@ -87,7 +93,7 @@ class TrainingJob:
         """When the run began; Mismatch where the folder is of a run with another recipe, data or settings."""
         asked = {"recipe": _plain(self.recipe), "settings": _plain(self.settings), "rows": _plain(self.rows)}
         asked |= {"objective": repr(self.objective), "data": rows.hashes, "weights": _weights_hash(self.student)}
-        path = work / "run.json"
+        path = work / _BEGUN
         if not path.exists():
             _write(path, {"began": time.time(), "asked": asked})
         found = json.loads(path.read_text())

@@ -396,6 +396,12 @@ SEARCHING = [
         with_index(file("q.jsonl", "{\n")),
     ),
     Case(
+        "an id that no run can hold",
+        "'a b' is empty or holds white space",
+        search("--queries", "q.jsonl", "--run", "r.trec"),
+        with_index(file("q.jsonl", '{"id": "a b", "text": "red"}\n')),
+    ),
+    Case(
         "run in no folder",
         "no/r.trec",
         search("--queries", "q.txt", "--run", "no/r.trec"),

@@ -23,6 +23,14 @@ BACKENDS = ("eager", "sdpa")
 MakeFolder = Callable[..., Path]
 
 
+def test_more_tokens_than_the_model_has_positions_are_refused(make_folder: MakeFolder) -> None:
+    folder = make_folder("bert")
+    positions = json.loads((folder / "config.json").read_text())["max_position_embeddings"]
+    assert open_backbone(folder, BackboneSettings(max_tokens=positions)).max_tokens == positions
+    with pytest.raises(BadInput, match=rf"max_tokens is {positions + 1}; .* reads {positions} tokens"):
+        open_backbone(folder, BackboneSettings(max_tokens=positions + 1))
+
+
 @pytest.mark.parametrize("attention", BACKENDS)
 @pytest.mark.parametrize("family", STARTS)
 def test_a_family_that_keeps_to_masks_is_taken_with_its_first_position(

@@ -50,6 +50,18 @@ def test_the_loss_falls_and_the_folder_says_what_was_done(make_job: Any, tmp_pat
     assert not (tmp_path / "out.training").exists()
 
 
+def test_a_run_that_is_refused_before_it_begins_leaves_nothing(make_job: Any, tmp_path: Path) -> None:
+    job = make_job(steps=1)
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text('{"nothing": "of use"}\n')
+    with pytest.raises(BadInput):
+        replace(job, rows=replace(job.rows, files=str(empty))).run(tmp_path / "out")
+    wrong = ValidationSettings(rows=replace(job.rows, files=str(empty), label="label"), metric="auc")
+    with pytest.raises(BadInput):
+        replace(job, validation=wrong).run(tmp_path / "out")
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out.training").exists()
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_it_is_the_plain_loop_of_torch(make_job: Any, letters: Any, tmp_path: Path, accumulate: int) -> None:
     """The same rows, seeds, AdamW, schedule and clipping, written out without Lightning, give the same weights."""
