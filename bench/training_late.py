@@ -52,6 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=USUAL["batch_size"])
     parser.add_argument("--learning-rate", type=float, default=USUAL["learning_rate"])
     parser.add_argument("--precision", default="bfloat16")
+    parser.add_argument("--keep", action="store_true", help="keep the trained folders, in the scratch folder's models/")
     parser.add_argument("--collect", action="store_true", help="record what is there; train nothing")
     parser.add_argument("--fresh", action="store_true", help="forget what was trained")
     parser.add_argument("--work", type=absolute, default=recording.ROOT / "bench" / "scratch" / "training-late")
@@ -104,7 +105,8 @@ def trained(way: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     out = args.work / "models" / f"{way}-{seed}"
     facts = run(out, lambda: job(way, seed, args))
     found = tested(student(way, out, 0), args)
-    shutil.rmtree(out)
+    if not args.keep:
+        shutil.rmtree(out)
     return {"way": way, "seed": seed, "values": found, **facts}
 
 
