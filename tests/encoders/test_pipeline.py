@@ -101,7 +101,7 @@ def test_closing_stops_every_stage_and_closes_the_source() -> None:
     stream = ahead(number + 1 for number in ahead(source()))
     assert next(stream) == 1
     stream.close()
-    assert closed.wait(5)
+    assert closed.wait(60)
     assert soon(lambda: not stages())
 
 

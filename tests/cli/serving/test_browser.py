@@ -59,7 +59,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, models: dict[str, str]) -> 
 @pytest.fixture
 def page(browser: Any, served: Served) -> Iterator[Any]:
     with browser.new_context() as context:
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         made = context.new_page()
         problems: list[str] = []
         made.on("pageerror", lambda error: problems.append(str(error)))

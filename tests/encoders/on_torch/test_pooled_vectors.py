@@ -85,17 +85,17 @@ def test_threads_that_overlap_put_back_the_first_ones_number() -> None:
     def other() -> None:
         with one_thread():
             inside.set()
-            leave.wait(10)
+            leave.wait(60)
         left.set()
 
     thread = threading.Thread(target=other)
     try:
         with one_thread():
             thread.start()
-            assert inside.wait(10)
+            assert inside.wait(60)
             assert torch.get_num_threads() == 1
         leave.set()
-        assert left.wait(10)
+        assert left.wait(60)
         later: list[int] = []
         check = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
         check.start()
