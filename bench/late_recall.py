@@ -116,7 +116,12 @@ def main() -> None:
     sizes |= {"dim": asked.dim, "queries": len(asked), "query_tokens": len(asked.values)}
     print(sizes)
     rows = []
-    for settings in (LateSettings(bits=8, centroids=0), LateSettings(bits=4), LateSettings(bits=2)):
+    for settings in (
+        LateSettings(bits=8, centroids=0),
+        LateSettings(bits=4),
+        LateSettings(bits=2),
+        LateSettings(bits=2, centroids=16_384),
+    ):
         rows.append(measured(blocks, asked, settings))
         print(rows[-1], flush=True)
     facts = {"machine": machine(), "versions": {"retr": versions(sys.executable, retr_packages())}, "sizes": sizes}
@@ -127,12 +132,21 @@ def main() -> None:
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
     """A row a codec; where all is scored there are no candidates to vary."""
-    columns = ["bits", "bytes a token", "build, CPU s", "recall@10, all scored", "256 candidates", "512", "1,024"]
+    columns = [
+        "bits",
+        "centroids",
+        "bytes a token",
+        "build, CPU s",
+        "recall@10, all scored",
+        "256 candidates",
+        "512",
+        "1,024",
+    ]
     cells = []
     for row in rows:
         found = [row.get(f"with_{count}", {}).get("recall") for count in (256, 512, 1024)]
         numbers = [number(row["bytes_a_token"]), number(row["build_cpu_s"]), number(row["all_scored"], 3)]
-        cells.append([str(row["bits"]), *numbers, *(number(one, 3) for one in found)])
+        cells.append([str(row["bits"]), number(row["centroids"], 0), *numbers, *(number(one, 3) for one in found)])
     return Table(columns, cells)
 
 
