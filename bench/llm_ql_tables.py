@@ -90,7 +90,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
         spread = f"{row['seeds']} ± {row['sd']:.4f}" if "sd" in row else "-"
         gaps = "; ".join(f"− {TITLES[base]}: {gap(pair)}" for base, pair in row["against"].items()) or "-"
         means = [around(row["metrics"].get(name)) for name in (MAIN, "mrr@10")]
-        lines.append([TITLES[row["system"]], *means, row["queries"], spread, gaps])
+        lines.append([TITLES[row["system"]], *means, str(row["queries"]), spread, gaps])
     return Table(columns, lines)
 
 
@@ -109,7 +109,7 @@ def key_table(cells: Cells) -> list[dict[str, Any]]:
     if "keys" not in cells:
         return []
     found = cells["keys"]
-    size = {"whole": "-", "float32": 4 * found["numbers"], "float16": 2 * found["numbers"]}
+    size = {"whole": "-", "float32": f"{4 * found['numbers']:,}", "float16": f"{2 * found['numbers']:,}"}
     lines = [
         [
             "reading the answers" if name == "whole" else f"stored keys, {name}",
