@@ -12,6 +12,7 @@ SETTINGS = {
     "candidates": "{} candidates",
     "n_full_scores": "{} full scores",
     "n_ivf_probe": "{} probes",
+    "nprobe": "{} probes",
 }
 
 
@@ -35,7 +36,7 @@ def tables(rows: Sequence[Row], busy: bool) -> list[Table]:
 
 def named(row: Row) -> str:
     """The engine and what was set."""
-    set_here = [text.format(f"{row[key]:,}") for key, text in SETTINGS.items() if key in row]
+    set_here = [text.format(f"{row[key]:,}" if row[key] else "its own") for key, text in SETTINGS.items() if key in row]
     return ", ".join([NAMES.get(row["engine"], row["engine"]), *set_here])
 
 
