@@ -32,6 +32,16 @@ COMPARED = (
     ("layers", "last"),
 )
 
+FOUND = {
+    "grl": "bidirectional",
+    "dpo": "bidirectional",
+    "sft": "bidirectional",
+    "bidirectional": "causal",
+    "causal": "",
+}
+FOUND |= {"layers": "bidirectional"}
+"""What stands on the results page, and beside what."""
+
 Cells = Mapping[str, Mapping[str, Any]]
 
 
@@ -52,10 +62,25 @@ def result(cells: Cells, args: argparse.Namespace) -> dict[str, Any]:
         "seeds": whole,
         "rows": rows,
         "cells": [told(cell) for cell in trained],
+        "findings": [finding(row) for name in FOUND for row in rows if row["system"] == name],
         "values": listed(values),
         "tables": [table(rows).json(), seed_table(trained).json()],
         "caption": caption(whole, args),
     }
+
+
+def finding(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the results page shows of a row."""
+    name, metric = row["system"], METRICS[0]
+    found = {"system": "grl", "model": f"six layers, {TITLES[name]}", "data": "MedQuAD test, its own answers"}
+    found |= {"metric": "nDCG@10", "command": "python bench/training_llm.py"}
+    found |= {**row["metrics"][metric], "queries": row["queries"]}
+    found |= {key: row[key] for key in ("seeds", "sd") if key in row}
+    pair = row["against"].get(FOUND[name])
+    if pair:
+        about = {key: pair[key] for key in ("difference", "low", "high")}
+        found["against"] = {"model": TITLES[FOUND[name]], **about, "p": pair["adjusted_p"]}
+    return found
 
 
 def whole_seeds(cells: Cells, variants: Sequence[str]) -> list[int]:
