@@ -42,6 +42,7 @@ def cell(value: float, *, trained: bool = True) -> dict[str, Any]:
 
 def test_a_seed_that_is_not_whole_is_shown_and_not_compared() -> None:
     from llm_ql_tables import result
+    from tables import Table
 
     cells = {f"{name}-1": cell(value) for name, value in (("alone", 0.3), ("both", 0.4), ("longer", 0.5))}
     cells |= {"telling-1": cell(0.2), "telling-2": cell(0.9), "bm25": cell(0.6, trained=False)}
@@ -55,7 +56,8 @@ def test_a_seed_that_is_not_whole_is_shown_and_not_compared() -> None:
     assert against["telling"]["bm25"]["difference"] == pytest.approx(-0.4)
     assert set(found["values"]) == {"vectors", "rankings"}
     assert any("telling-2" in row for row in found["tables"][2]["rows"])
-    assert found["tables"][3]["rows"][1][1] == 200  # bytes of 100 numbers in float16
+    assert found["tables"][3]["rows"][1][1] == "200"  # bytes of 100 numbers in float16
+    assert all("| " in Table.read(one).markdown() for one in found["tables"])
     assert {(one["data"].count("BM25"), one["model"]) for one in found["findings"]} >= {
         (0, "six layers, stage 1, then stage 2"), (1, "query likelihood of words, Dirichlet's prior")
     }  # fmt: skip
