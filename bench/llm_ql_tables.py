@@ -6,7 +6,18 @@ from statistics import fmean
 from typing import Any
 
 from tables import Table, number
-from training_medquad_tables import MAIN, Cells, around, averaged, differences, gap, listed, minutes, row_of
+from training_medquad_tables import (
+    MAIN,
+    Cells,
+    around,
+    averaged,
+    differences,
+    gap,
+    listed,
+    measured_finding,
+    minutes,
+    row_of,
+)
 
 TITLES = {
     "alone": "stage 2 alone",
@@ -72,14 +83,7 @@ def finding(group: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """What the results page shows of a row."""
     name = row["system"]
     found = {"system": "llm-ql", "model": f"six layers, {TITLES[name]}" if name != "dirichlet" else TITLES[name]}
-    found |= {"data": DATA[group], "metric": "nDCG@10", "command": COMMAND}
-    found |= {**row["metrics"][MAIN], "queries": row["queries"]}
-    found |= {key: row[key] for key in ("seeds", "sd") if key in row}
-    pair = row["against"].get(FOUND[name])
-    if pair:
-        about = {key: pair[key] for key in ("difference", "low", "high")}
-        found["against"] = {"model": TITLES[FOUND[name]], **about, "p": pair["adjusted_p"]}
-    return found
+    return {**found, "data": DATA[group], "command": COMMAND, **measured_finding(row, FOUND[name], TITLES)}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from tables import Table, number
-from training_medquad_tables import around, averaged, differences, gap, listed, minutes, row_of
+from training_medquad_tables import around, averaged, differences, gap, listed, measured_finding, minutes, row_of
 
 METRICS = ("ndcg@10", "mrr@10", "recall@100")
 TITLES = {
@@ -71,16 +71,9 @@ def result(cells: Cells, args: argparse.Namespace) -> dict[str, Any]:
 
 def finding(row: Mapping[str, Any]) -> dict[str, Any]:
     """What the results page shows of a row."""
-    name, metric = row["system"], METRICS[0]
+    name = row["system"]
     found = {"system": "grl", "model": f"six layers, {TITLES[name]}", "data": "MedQuAD test, its own answers"}
-    found |= {"metric": "nDCG@10", "command": "python bench/training_llm.py"}
-    found |= {**row["metrics"][metric], "queries": row["queries"]}
-    found |= {key: row[key] for key in ("seeds", "sd") if key in row}
-    pair = row["against"].get(FOUND[name])
-    if pair:
-        about = {key: pair[key] for key in ("difference", "low", "high")}
-        found["against"] = {"model": TITLES[FOUND[name]], **about, "p": pair["adjusted_p"]}
-    return found
+    return {**found, "command": "python bench/training_llm.py", **measured_finding(row, FOUND[name], TITLES)}
 
 
 def whole_seeds(cells: Cells, variants: Sequence[str]) -> list[int]:

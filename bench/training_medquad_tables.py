@@ -96,6 +96,17 @@ def row_of(
     return row
 
 
+def measured_finding(row: Mapping[str, Any], baseline: str, titles: Mapping[str, str]) -> dict[str, Any]:
+    """What the results page takes from a row: its main metric, its seeds, the difference to one baseline, if any."""
+    found = {"metric": "nDCG@10", **row["metrics"][MAIN], "queries": row["queries"]}
+    found |= {key: row[key] for key in ("seeds", "sd") if key in row}
+    pair = row["against"].get(baseline)
+    if pair:
+        about = {key: pair[key] for key in ("difference", "low", "high")}
+        found["against"] = {"model": titles[baseline], **about, "p": pair["adjusted_p"]}
+    return found
+
+
 def plain(pair: Pair) -> dict[str, Any]:
     """A difference as JSON."""
     keys = ("difference", "low", "high", "p", "adjusted_p", "wins", "ties", "losses")
