@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from retr.encoders.trainable.images.both_ways import cleaned, products
+from retr.encoders.trainable.images.both_ways import cleaned, tiles
 from retr.encoders.trainable.maxsim import NUMBERS_A_CHUNK, TokenTensors
 
 
@@ -21,9 +21,9 @@ def most_alike(
         left, right = cleaned(images), cleaned(texts)
         of_images = left.new_full(left.shape[:2], -torch.inf)
         of_texts = left.new_full(right.shape[:2], -torch.inf)
-        for part, found in products(left, images.kept, right, texts.kept, numbers):
-            of_images = torch.maximum(of_images, found.amax((2, 3)))
-            of_texts[part] = found.amax((0, 1))
+        for tile in tiles(left, images.kept, right, texts.kept, numbers):
+            of_images[tile.images] = torch.maximum(of_images[tile.images], tile.found.amax((2, 3)))
+            of_texts[tile.texts] = torch.maximum(of_texts[tile.texts], tile.found.amax((0, 1)).T)
     return _best(images, of_images, image_share), _best(texts, of_texts, text_share)
 
 

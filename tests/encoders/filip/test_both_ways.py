@@ -125,3 +125,36 @@ def test_chunks_give_the_gradients_of_the_whole(make_tokens: MakeTokens) -> None
     for some in found[1:]:
         for one, other in zip(some, found[0], strict=True):
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_equal_products_share_what_the_greatest_learns() -> None:
+    left = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]], dtype=torch.float64, requires_grad=True)
+    right = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]], dtype=torch.float64, requires_grad=True)
+    every = torch.ones(1, 2).bool()
+    found = both_ways(TokenTensors(left, every), TokenTensors(right, every))
+    (2 * found[0] + found[1]).sum().backward()
+    products = torch.einsum("imd,tnd->imtn", left, right)
+    plain = 2 * products.amax(3).mean(1) + products.amax(1).mean(2)
+    wanted = torch.autograd.grad(plain.sum(), (left, right))
+    for side, expected in zip((left, right), wanted, strict=True):
+        assert side.grad is not None
+        torch.testing.assert_close(side.grad, expected)
+
+
+def test_more_texts_and_images_than_a_tile_holds(make_tokens: MakeTokens) -> None:
+    rng = np.random.default_rng(7)
+    images = make_tokens(rng, rng.integers(1, 9, 21).tolist(), 8)
+    texts = make_tokens(rng, rng.integers(1, 7, 75).tolist(), 8)
+    left, right = images.vectors.requires_grad_(), texts.vectors.requires_grad_()
+    found = both_ways(images, texts, numbers=8 * 6 * 40)
+    for one, expected in zip(found, by_loops(images, texts), strict=True):
+        np.testing.assert_allclose(one.detach().numpy(), expected, rtol=1e-6)
+    weights = [torch.randn(21, 75, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) for n in (0, 1)]
+    products = torch.einsum("imd,tnd->imtn", left, right).masked_fill(~texts.kept[None, None], -torch.inf)
+    to_text = (products.amax(3) * images.kept[:, :, None]).sum(1) / images.kept.sum(1)[:, None]
+    best = products.masked_fill(~images.kept[:, :, None, None], -torch.inf).amax(1)
+    to_image = best.masked_fill(~texts.kept[None], 0).sum(2) / texts.kept.sum(1)
+    wanted = torch.autograd.grad((weights[0] * to_text + weights[1] * to_image).sum(), (left, right))
+    given = torch.autograd.grad((weights[0] * found[0] + weights[1] * found[1]).sum(), (left, right))
+    for one, expected in zip(given, wanted, strict=True):
+        torch.testing.assert_close(one, expected)
