@@ -1,7 +1,8 @@
 """How token vectors become codes: the nearest centroid, and what is left in 4 or 2 bits; or whole numbers of 8 bits.
 
 A token of 4 or 2 bits is  unit * (centroid - 128 + (level - zero) / gain),  number by number; one of 8 bits is
-unit * (number - 128). Centroids and levels are bytes themselves, so a similarity is a sum of whole numbers.
+unit * (number - 128). Centroids and levels are bytes themselves, so a similarity is a sum of whole numbers. Tokens lie
+nearer to their centroids or farther off, so there are several tables of levels, and a token's code says which is its.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from retr.index.dense.engine import faiss
 from retr.index.dense.threads import building_threads
 from retr.index.disk.fsio import Disk
-from retr.index.late.kernels.arrays import LEVELS, Bytes, Rows, Tokens
+from retr.index.late.kernels.arrays import LEVELS, MOST_TABLES, Bytes, Rows, Tokens
 from retr.index.late.kernels.reference import numbers_of
 from retr.index.late.settings import MOST_CENTROIDS, Bits
 from retr.retrieval.embeddings import Floats
@@ -26,6 +27,8 @@ from retr.retrieval.errors import BadInput, Damaged, Mismatch
 CODEC, CENTROIDS = "codec.json", "centroids.npy"
 MOST_NUMBERS, MOST_GAIN = 4096, 16
 """A token's numbers, and levels to a centroid's step: with more of either a similarity could pass 31 bits."""
+CODES, TABLES = 1 << 16, tuple(1 << shift for shift in range(MOST_TABLES.bit_length()))
+"""Codes there are, for centroids times tables, and how many tables there may be."""
 _SWEEPS = 2
 _ALONG = 4
 """How much an error along a token counts beside one across it. On MiniLM's token vectors scores were 13 % (2 bits) and
@@ -46,7 +49,10 @@ def check_dim(dim: int) -> None:
 
 @dataclass(frozen=True, slots=False, eq=False)  # slots would leave no room for what is cached
 class Codec:
-    """Bytes of centroids [centroids, dim] (none: tokens of 8 bits that are only scanned), levels [16], and scales."""
+    """Bytes of centroids [centroids, dim] (none: tokens of 8 bits that are only scanned) and of levels, and scales.
+
+    Levels are [tables, 16], with 1, 2, 4 or 8 tables, and 1 with 8 bits; a code is centroid * tables + table.
+    """
 
     bits: Bits
     centroids: Bytes
@@ -60,10 +66,13 @@ class Codec:
         check_dim(dim)
         fits = self.bits in get_args(Bits) and (0 if self.bits == 8 else 1) <= count <= MOST_CENTROIDS
         whole = type(self.gain) is type(self.zero) is int and 1 <= self.gain <= MOST_GAIN and 0 <= self.zero <= 255
-        if not (fits and whole and self.levels.shape == (LEVELS,) and np.isfinite(self.unit) and self.unit >= 0):
+        tables = len(self.levels)
+        fits &= self.levels.shape == (tables, LEVELS) and tables in TABLES and (self.bits < 8 or tables == 1)
+        fits &= tables * count <= CODES
+        if not (fits and whole and np.isfinite(self.unit) and self.unit >= 0):
             raise BadInput(
                 f"A codec of {self.bits} bits cannot have {count} centroids, unit {self.unit}, gain {self.gain} and "
-                f"zero {self.zero}, or not these {len(self.levels)} levels. Train it again."
+                f"zero {self.zero}, or not levels of the shape {list(self.levels.shape)}. Train it again."
             )
 
     @property
@@ -89,7 +98,7 @@ class Codec:
     @cached_property
     def key(self) -> str:
         """Equal for codecs that give equal codes, and only for those: a SHA-256 as hex."""
-        numbers = json.dumps([self.bits, self.dim, self.unit, self.gain, self.zero, self.levels.tolist()])
+        numbers = json.dumps([self.bits, self.dim, self.unit, self.gain, self.zero, self.levels.ravel().tolist()])
         return hashlib.sha256(numbers.encode() + self.centroids.tobytes()).hexdigest()
 
     def encode(self, values: Floats) -> tuple[Codes, Bytes]:
@@ -98,7 +107,9 @@ class Codec:
             raise Mismatch(f"The codec takes tokens of {self.dim} numbers; got the shape {list(values.shape)}.")
         codes, packed = self.nearest(values), np.empty((len(values), self.width), np.uint8)
         for at in range(0, len(values), _BLOCK):
-            packed[at : at + _BLOCK] = self._packed(values[at : at + _BLOCK], codes[at : at + _BLOCK])
+            here = slice(at, at + _BLOCK)
+            packed[here], tables = self._packed(values[here], codes[here])
+            codes[here] = codes[here] * np.uint16(len(self.levels)) + tables
         return codes, packed
 
     def nearest(self, values: Floats) -> Codes:
@@ -114,32 +125,48 @@ class Codec:
         numbers -= np.float32(self.zero)
         if self.bits == 8:
             return np.asarray(numbers * np.float32(self.unit))
-        assert tokens.codes is not None
         numbers /= np.float32(self.gain)
-        numbers += self.centroids[tokens.codes[places]].astype(np.float32) - np.float32(128)
+        numbers += self.centroids[tokens.centroids(places)].astype(np.float32) - np.float32(128)
         return np.asarray(numbers * np.float32(self.unit))
 
-    def _packed(self, values: Floats, codes: Codes) -> Bytes:
+    def _packed(self, values: Floats, centroids: Codes) -> tuple[Bytes, Codes]:
+        """Bytes [tokens, width], and which table of levels each token has: [tokens]."""
         steps = values / np.float32(self.unit or 1)
         if self.bits == 8:
-            return np.asarray(np.clip(np.rint(steps) + 128, 1, 255).astype(np.uint8))
-        steps -= self.centroids[codes].astype(np.float32) - np.float32(128)
-        levels = self._levels(steps, values).reshape(len(values), 8 // self.bits, self.width)
-        packed = levels[:, 0].copy()
-        for plane in range(1, levels.shape[1]):
-            packed |= levels[:, plane] << np.uint8(plane * self.bits)
-        return np.asarray(packed)
+            packed = np.clip(np.rint(steps) + 128, 1, 255).astype(np.uint8)
+            return np.asarray(packed), np.zeros(len(values), np.uint16)
+        steps -= self.centroids[centroids].astype(np.float32) - np.float32(128)
+        tables, levels = self.tables(steps), np.empty(values.shape, np.uint8)
+        for table in range(len(self.levels)):
+            there = np.flatnonzero(tables == table)
+            levels[there] = self._levels(steps[there], values[there], table)
+        planes = levels.reshape(len(values), 8 // self.bits, self.width)
+        packed = planes[:, 0].copy()
+        for plane in range(1, planes.shape[1]):
+            packed |= planes[:, plane] << np.uint8(plane * self.bits)
+        return packed, tables
 
-    def _levels(self, left: Floats, values: Floats) -> Bytes:
+    def tables(self, left: Floats) -> Codes:
+        """The table whose levels are nearest to what is left, [tokens, dim] in steps of the centroids: [tokens]."""
+        if len(self.levels) == 1:
+            return np.zeros(len(left), np.uint16)
+        numbers, away = self._bytes(left), np.empty((len(self.levels), len(left)), np.int32)
+        for table, kept in enumerate(self._level_of):
+            lost = np.square(np.arange(256) - self.levels[table, kept].astype(np.int32)).astype(np.int32)
+            away[table] = lost[numbers].sum(axis=1)
+        return np.asarray(away.argmin(axis=0).astype(np.uint16))
+
+    def _levels(self, left: Floats, values: Floats, table: int) -> Bytes:
         """The level of each number of what is left, [tokens, dim], in steps of the centroids: uint8.
 
         Not each number's nearest: an error along the token itself counts more than one across it, since the queries
         that matter point where the token does (Guo et al., 2020, "Accelerating Large-Scale Inference with Anisotropic
         Vector Quantization"). One number after the other takes the level that is best beside all others.
         """
-        grid = (self.levels[: 1 << self.bits].astype(np.float32) - np.float32(self.zero)) / np.float32(self.gain)
+        nearest, kept = self._level_of[table], self.levels[table, : 1 << self.bits]
+        grid = (kept.astype(np.float32) - np.float32(self.zero)) / np.float32(self.gain)
         wanted, tokens = np.ascontiguousarray(left.T), np.ascontiguousarray(values.T)  # [dim, tokens]
-        chosen = self._level_of[self._bytes(wanted)]
+        chosen = nearest[self._bytes(wanted)]
         errors = grid[chosen] - wanted
         along = np.einsum("dt,dt->t", tokens, errors)
         for _ in range(_SWEEPS):
@@ -148,7 +175,7 @@ class Codec:
                 best = token * along
                 best *= -_ALONG / (1 + _ALONG * token * token)
                 best += wanted[number]
-                chosen[number] = self._level_of[self._bytes(best)]
+                chosen[number] = nearest[self._bytes(best)]
                 errors[number] = grid[chosen[number]] - wanted[number]
                 along += token * errors[number]
         return np.ascontiguousarray(chosen.T)
@@ -159,9 +186,9 @@ class Codec:
 
     @cached_property
     def _level_of(self) -> Bytes:
-        """The nearest level of every byte: uint8 [256]."""
-        levels = self.levels[: 1 << self.bits].astype(np.int64)
-        return np.asarray(np.abs(np.arange(256)[:, None] - levels).argmin(axis=1).astype(np.uint8))
+        """In each table the nearest level of every byte: uint8 [tables, 256]."""
+        levels = self.levels[:, None, : 1 << self.bits].astype(np.int64)
+        return np.asarray(np.abs(np.arange(256)[:, None] - levels).argmin(axis=2).astype(np.uint8))
 
     @cached_property
     def _search(self) -> Any:
@@ -192,7 +219,7 @@ class Codec:
             centroids = np.load(folder / CENTROIDS, allow_pickle=False)
             if centroids.dtype != np.uint8 or centroids.shape != (facts["centroids"], facts["dim"]):
                 raise Damaged(f"{str(folder / CENTROIDS)!r} does not hold the centroids {CODEC} names. Run: retr check")
-            levels = np.array(facts["levels"], np.uint8)
+            levels = np.array(facts["levels"], np.uint8).reshape(-1, LEVELS)  # one table may stand there alone
             return cls(facts["bits"], centroids, levels, facts["unit"], facts["gain"], facts["zero"])
         except (ValueError, OverflowError, KeyError, TypeError, EOFError, OSError, BadInput) as error:
             raise Damaged(f"The codec {str(folder)!r} cannot be read ({error}). Run: retr check") from None

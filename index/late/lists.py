@@ -44,7 +44,6 @@ def write_lists(disk: Disk, folder: Path, tokens: Tokens, centroids: int) -> tup
 
     Takes some 10 bytes of memory an entry, of which a document has at most one a token.
     """
-    assert tokens.codes is not None
     pairs = [_pairs(tokens, first, last) for first, last in _spans(tokens.offsets)]
     sizes = np.zeros(centroids + 1, np.int64)
     for found, _ in pairs:
@@ -73,8 +72,7 @@ def _spans(offsets: Rows) -> list[tuple[int, int]]:
 
 def _pairs(tokens: Tokens, first: int, last: int) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
     """The distinct pairs of centroid and document among some documents, by centroid, then document."""
-    assert tokens.codes is not None
     ends = tokens.offsets[first : last + 1]
     documents = np.repeat(np.arange(first, last, dtype=np.int64), np.diff(ends))
-    keys = np.unique((tokens.codes[ends[0] : ends[-1]].astype(np.int64) << 32) | documents)
+    keys = np.unique((tokens.centroids(slice(ends[0], ends[-1])).astype(np.int64) << 32) | documents)
     return (keys >> 32).astype(np.uint16), (keys & 0xFFFFFFFF).astype(np.int32)

@@ -113,7 +113,7 @@ class LatePart:
         """
         places = np.arange(*self.tokens.offsets[row : row + 2])
         found = similarities(numbers_of(self.tokens, places), query.numbers)  # [document tokens, query tokens]
-        found += query.bases[0 if self._scored.codes is None else self._scored.codes[places], : len(query)]
+        found += query.bases[0 if self._scored.codes is None else self._scored.centroids(places), : len(query)]
         best = found.argmax(axis=0)
         return best, (found[best, np.arange(len(best))] * query.scale).astype(np.float32)
 

@@ -1,6 +1,6 @@
 """The coded tokens of one part on disk: written as they come, read through memory maps.
 
-codes.npy        uint16 [tokens], the centroid of each; absent where the codec has none
+codes.npy        uint16 [tokens], the centroid and table of levels of each; absent where the codec has none
 residuals.npy    uint8 [tokens, dim * bits / 8]
 offsets.npy      int64 [documents + 1]: document n has the tokens offsets[n] to offsets[n + 1]
 lists.npy        int32 [entries], list-starts.npy int64 [centroids + 1]: the documents of each centroid, in large parts
@@ -69,6 +69,6 @@ def open_tokens(folder: Path, documents: int, tokens: int, codec: Codec) -> Toke
             f"{str(folder / OFFSETS)!r} does not cut {tokens} tokens into {documents} documents. Run: retr check"
         )
     # Kernels check nothing: a code beyond the centroids would be read from other memory.
-    if codes is not None and tokens and int(codes.max()) >= len(codec.centroids):
+    if codes is not None and tokens and int(codes.max()) >= len(codec.centroids) * len(codec.levels):
         raise Damaged(f"{str(folder / CODES)!r} names a centroid that the codec has not. Run: retr check")
     return Tokens(codes, residuals, offsets, codec.levels, codec.bits)

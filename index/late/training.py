@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from retr.index.dense.engine import faiss
 from retr.index.dense.threads import building_threads
-from retr.index.late.codec import MOST_GAIN, Codec
+from retr.index.late.codec import CODES, MOST_GAIN, TABLES, Codec
 from retr.index.late.kernels.arrays import LEVELS
 from retr.index.late.settings import MOST_CENTROIDS, POINTS, LateSettings
 from retr.retrieval.embeddings import Floats, TokenVectors
@@ -20,6 +20,7 @@ _MOST_POINTS = 64
 _NEAR_ONE = 1e-2
 _ROOM = 1.25
 _ROUNDS = 30
+_TURNS = 4
 _NUMBERS = 1 << 21
 """Numbers that the levels are fitted to."""
 
@@ -42,20 +43,54 @@ def train_codec(sample: Floats, tokens: int, settings: LateSettings) -> Codec:
         raise BadInput("There are no token vectors to train a codec on. Add documents first.")
     check_unit(sample)
     count = centroids_for(tokens, len(sample), settings)
-    levels = np.zeros(LEVELS, np.uint8)
     centroids = _clustered(sample, count, settings) if count else np.empty((0, sample.shape[1]), np.float32)
     unit = _step(centroids)
     kept = np.rint(centroids / (unit or 1) + 128).astype(np.uint8)
     if settings.bits == 8:
-        return Codec(8, kept, levels, _step(sample))
+        return Codec(8, kept, _no_levels(), _step(sample))
     some = sample[:: max(1, sample.size // _NUMBERS)]
-    nearest = Codec(8, kept, levels, unit).nearest(some)
-    left = np.sort((some / np.float32(unit or 1) - kept[nearest] + np.float32(128)).ravel())
-    fitted = lloyd(left, 1 << settings.bits)
-    gain = int(np.clip(255 // max(fitted[-1] - fitted[0], 1e-9), 1, MOST_GAIN))
-    zero = int(np.clip(np.rint(127.5 - gain * (fitted[0] + fitted[-1]) / 2), 0, 255))
-    levels[: len(fitted)] = np.clip(np.rint(fitted * gain) + zero, 0, 255)
+    nearest = Codec(8, kept, _no_levels(), unit).nearest(some)
+    left = some / np.float32(unit or 1) - kept[nearest] + np.float32(128)
+    fitted = tables_of_levels(left, 1 << settings.bits, tables_for(count))
+    least, most = float(fitted.min()), float(fitted.max())
+    gain = int(np.clip(255 // max(most - least, 1e-9), 1, MOST_GAIN))
+    zero = int(np.clip(np.rint(127.5 - gain * (least + most) / 2), 0, 255))
+    levels = np.zeros((len(fitted), LEVELS), np.uint8)
+    levels[:, : fitted.shape[1]] = np.clip(np.rint(fitted * gain) + zero, 0, 255)
     return Codec(settings.bits, kept, levels, unit, gain, zero)
+
+
+def tables_for(centroids: int) -> int:
+    """How many tables of levels there are beside so many centroids: as many as a code of 16 bits has room for."""
+    return max(count for count in TABLES if count * centroids <= CODES)
+
+
+def tables_of_levels(left: Floats, count: int, tables: int) -> NDArray[np.float64]:
+    """The levels of tokens of which `left` [tokens, dim] is left beside their centroids: [tables, count], each rising.
+
+    What is left of a token is short or long, and its numbers are small or large together. Tokens are told apart by its
+    length first, and then each goes to the table that suits it best, as in Lloyd's method, a few times over.
+    """
+    lengths = np.sqrt(np.einsum("td,td->t", left, left))
+    edges = lloyd(np.sort(lengths), tables)
+    chosen = np.searchsorted((edges[1:] + edges[:-1]) / 2, lengths)
+    fitted = np.tile(lloyd(np.sort(left.ravel()), count), (tables, 1))
+    for turn in range(_TURNS):
+        if turn:
+            lost = [np.square(left - levels[_nearest(levels, left)]).sum(axis=1) for levels in fitted]
+            chosen = np.argmin(lost, axis=0)
+        for table in range(tables):
+            if (chosen == table).any():
+                fitted[table] = lloyd(np.sort(left[chosen == table].ravel()), count)
+    return fitted
+
+
+def _nearest(levels: NDArray[np.float64], values: Floats) -> NDArray[np.int64]:
+    return np.searchsorted((levels[1:] + levels[:-1]) / 2, values)
+
+
+def _no_levels() -> NDArray[np.uint8]:
+    return np.zeros((1, LEVELS), np.uint8)
 
 
 def raw_codec(dim: int, largest: float, known: Iterable[Codec] = ()) -> Codec:
@@ -65,8 +100,8 @@ def raw_codec(dim: int, largest: float, known: Iterable[Codec] = ()) -> Codec:
     """
     raw = [codec for codec in known if codec.bits == 8 and not codec.coded and codec.dim == dim]
     fitting = next((codec for codec in raw if largest <= 127.5 * codec.unit), None)
-    empty, levels = np.empty((0, dim), np.uint8), np.zeros(LEVELS, np.uint8)
-    return fitting or Codec(8, empty, levels, min(1.0, _ROOM * largest) / 127)
+    empty = np.empty((0, dim), np.uint8)
+    return fitting or Codec(8, empty, _no_levels(), min(1.0, _ROOM * largest) / 127)
 
 
 def lloyd(values: Floats, count: int) -> NDArray[np.float64]:

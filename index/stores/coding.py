@@ -1,6 +1,6 @@
 """Token vectors as a store keeps them: the bytes of a passage and the codec that reads them, made and read here.
 
-A passage's bytes are its tokens' centroids, uint16 little-endian, where the codec has such; then what the codec keeps
+A passage's bytes are its tokens' codes, uint16 little-endian, where the codec has centroids; then what the codec keeps
 beside them, token after token.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retr.index.late.codec import Codec
-from retr.index.late.kernels.arrays import Tokens
+from retr.index.late.kernels.arrays import LEVELS, Tokens
 from retr.index.late.kernels.native import chosen_kernels
 from retr.index.late.part import LatePart
 from retr.retrieval.embeddings import TokenVectors
@@ -65,7 +65,7 @@ def from_bytes(data: bytes) -> Codec:
             centroids, levels = file["centroids"], file["levels"]
             if centroids.ndim != 2 or centroids.dtype != np.uint8 or levels.dtype != np.uint8:
                 raise BadInput("its arrays are of another kind")
-            return Codec(bits, centroids, levels, float(file["unit"]), gain, zero)
+            return Codec(bits, centroids, levels.reshape(-1, LEVELS), float(file["unit"]), gain, zero)
     except (ValueError, KeyError, TypeError, EOFError, OSError, BadZipFile, BadInput) as error:
         raise Damaged(f"A codec of the store cannot be read ({error}). Copy the tokens anew.") from None
 
@@ -89,7 +89,7 @@ def kept_by(part: LatePart, row: int) -> CodedTokens:
 def with_lists(codec: Codec, one: CodedTokens) -> CodedTokens:
     """Tokens as a store gives them, with their lists."""
     codes = part_of(codec, [one]).tokens.codes
-    return CodedTokens(one.codec, one.data, () if codes is None else np.unique(codes).tolist())
+    return CodedTokens(one.codec, one.data, () if codes is None else _lists(codec, codes))
 
 
 def part_of(codec: Codec, each: Sequence[CodedTokens]) -> LatePart:
@@ -105,7 +105,7 @@ def part_of(codec: Codec, each: Sequence[CodedTokens]) -> LatePart:
     if codec.coded:
         codes = np.frombuffer(b"".join(one.data[:cut] for one, cut in pairs), _CODE).astype(np.uint16)
         # Kernels check nothing: a code beyond the centroids would be read from other memory.
-        if len(codes) and int(codes.max()) >= len(codec.centroids):
+        if len(codes) and int(codes.max()) >= len(codec.centroids) * len(codec.levels):
             raise Damaged("The tokens of some passages name a centroid that their codec has not. Copy the tokens anew.")
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return LatePart(Tokens(codes, residuals, offsets, codec.levels, codec.bits), codec, chosen_kernels())
@@ -114,4 +114,10 @@ def part_of(codec: Codec, each: Sequence[CodedTokens]) -> LatePart:
 def _packed(codec: Codec, codes: NDArray[np.uint16], residuals: NDArray[Any]) -> CodedTokens:
     if not codec.coded:
         return CodedTokens(codec.key, residuals.tobytes())
-    return CodedTokens(codec.key, codes.astype(_CODE).tobytes() + residuals.tobytes(), np.unique(codes).tolist())
+    return CodedTokens(codec.key, codes.astype(_CODE).tobytes() + residuals.tobytes(), _lists(codec, codes))
+
+
+def _lists(codec: Codec, codes: NDArray[np.uint16]) -> list[int]:
+    """The centroids of some codes, rising and without repeats."""
+    found: list[int] = np.unique(codes // np.uint16(len(codec.levels))).tolist()
+    return found

@@ -54,12 +54,11 @@ class FolderTokens:
         """The living rows that are in one of the query's lists, and what they reach, best first."""
         rows, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         for part, start in zip(self._parts, self._starts, strict=False):
-            codes = part.tokens.codes
-            if part.codec.key != query.codec or codes is None:
+            if part.codec.key != query.codec or part.tokens.codes is None:
                 continue
             weights = np.full((int(query.tokens.max()) + 1, len(part.codec.centroids)), -np.inf, np.float32)
             weights[query.tokens, query.lists] = query.weights
-            best = np.maximum.reduceat(weights[:, codes], part.tokens.offsets[:-1], axis=1)
+            best = np.maximum.reduceat(weights[:, part.tokens.centroids(slice(None))], part.tokens.offsets[:-1], axis=1)
             listed = np.isfinite(best)
             rows.append(np.flatnonzero(listed.any(axis=0)) + start)
             scores.append(np.where(listed, best, 0).sum(axis=0)[listed.any(axis=0)].astype(np.float32))

@@ -41,11 +41,13 @@ def cleaned(tokens: TokenTensors) -> Tensor:
 class Tile:
     """Products of some images' tokens with some texts': `found` [images, m, n, texts], -inf where either is padding.
 
-    `left` [images * m, dim] and `right` [n * texts, dim] are what they were made of.
+    `n` is the longest of these texts, whose places `texts` names. `left` [images * m, dim] and `right`
+    [n * texts, dim] are what the products were made of.
     """
 
     images: slice
-    texts: slice
+    texts: Tensor
+    n: int
     left: Tensor
     right: Tensor
     found: Tensor
@@ -59,24 +61,30 @@ class Tile:
 def tiles(left: Tensor, kept_left: Tensor, right: Tensor, kept_right: Tensor, numbers: int) -> Iterator[Tile]:
     """All products of [images, m, dim] with [texts, n, dim], so many at a time; texts last, so that maxima are wide.
 
-    A tile's products lie where those of the one before lay.
+    Texts come by length, so that little of a tile is padding. Its products lie where those of the one before lay.
     """
-    (rows, m, dim), (columns, n, _) = left.shape, right.shape
-    turned, hidden, room = right.transpose(0, 1), _hidden(kept_right, right), left.new_empty(0)
-    for images, texts in _parts(rows, columns, m * n, _at_once(left, numbers)):
-        flat, others = left[images].reshape(-1, dim), turned[:, texts].reshape(-1, dim)
-        room = room if len(room) else left.new_empty(len(flat) * len(others))
-        found = room[: len(flat) * len(others)].view(len(flat), len(others))
-        torch.addmm(hidden[:, texts].reshape(-1), flat, others.T, out=found)
-        found = found.view(-1, m, n, texts.stop - texts.start)
-        if not kept_left[images].all():
+    (rows, m, dim), (columns, longest, _) = left.shape, right.shape
+    order, ends = _by_length(kept_right)
+    turned, hidden = right.transpose(0, 1), right.new_zeros(longest, columns).masked_fill_(~kept_right.T, -torch.inf)
+    room, padded = left.new_empty(0), not bool(kept_left.all())
+    for images, some in _parts(rows, columns, m * longest, _at_once(left, numbers)):
+        texts, n = order[some], ends[some.stop - 1]
+        flat, others = left[images].reshape(-1, dim), turned[:n, texts].reshape(-1, dim)
+        size = len(flat) * len(others)
+        room = room if len(room) >= size else left.new_empty(size)
+        found = room[:size].view(len(flat), len(others))
+        torch.addmm(hidden[:n, texts].reshape(-1), flat, others.T, out=found)
+        found = found.view(-1, m, n, len(texts))
+        if padded:
             found.masked_fill_(~kept_left[images, :, None, None], -torch.inf)
-        yield Tile(images, texts, flat, others, found)
+        yield Tile(images, texts, n, flat, others, found)
 
 
-def _hidden(kept: Tensor, like: Tensor) -> Tensor:
-    """[n, texts]: -inf for padding, and 0."""
-    return like.new_zeros(kept.T.shape).masked_fill_(~kept.T, -torch.inf)
+def _by_length(kept: Tensor) -> tuple[Tensor, list[int]]:
+    """The places of texts, the shortest first, and how long each is: up to its last token, at least 1."""
+    places = torch.arange(1, kept.shape[1] + 1, device=kept.device)
+    ends, order = (kept * places).amax(1).clamp(min=1).sort(stable=True)
+    return order, ends.tolist()
 
 
 def _at_once(like: Tensor, numbers: int) -> int:
@@ -119,7 +127,7 @@ class _BothWays(torch.autograd.Function):
             of_images, of_texts = map(_finite, tile.best)
             at = tile.images, tile.texts
             to_text[at] = torch.einsum("im,imt->it", share_left[tile.images], of_images.squeeze(2))
-            to_image[at] = torch.einsum("tn,int->it", share_right[tile.texts], of_texts.squeeze(1))
+            to_image[at] = torch.einsum("tn,int->it", share_right[tile.texts, : tile.n], of_texts.squeeze(1))
         context.save_for_backward(left, kept_left, right, kept_right)
         context.numbers = numbers
         return to_text, to_image
@@ -134,16 +142,17 @@ class _BothWays(torch.autograd.Function):
         gradient_left, room = torch.zeros_like(left), left.new_empty(0)
         gradient_right = right.new_zeros(right.shape[1], len(right), right.shape[2])
         for tile in tiles(left, kept_left, right, kept_right, context.numbers):
-            images, texts, (of_images, of_texts) = tile.images, tile.texts, tile.best
-            there = to_text[images, None, None, texts] * share_left[images, :, None, None]
-            back = to_image[images, None, None, texts] * share_right[texts].T[None, None]
-            room = room if room.numel() else left.new_empty(2, tile.found.numel())
-            spread, other = (part[: tile.found.numel()].view(tile.found.shape) for part in room)
+            images, texts, n, size = tile.images, tile.texts, tile.n, tile.found.numel()
+            of_images, of_texts = tile.best
+            there = to_text[images][:, None, None, texts] * share_left[images, :, None, None]
+            back = to_image[images][:, None, None, texts] * share_right[texts, :n].T[None, None]
+            room = room if room.shape[-1] >= size else left.new_empty(2, size)
+            spread, other = (part[:size].view(tile.found.shape) for part in room)
             torch.eq(tile.found, of_images, out=spread)  # numbers, which are faster than truths
             torch.eq(tile.found, of_texts, out=other)
             spread *= there / spread.sum(2, keepdim=True)
             spread.addcmul_(other, back / other.sum(1, keepdim=True))
             matrix = spread.reshape(len(tile.left), -1)
             gradient_left[images].flatten(0, 1).addmm_(matrix, tile.right)
-            gradient_right[:, texts] += (matrix.T @ tile.left).reshape(right.shape[1], -1, right.shape[2])
+            gradient_right[:n].index_add_(1, texts, (matrix.T @ tile.left).view(n, len(texts), -1))
         return gradient_left, None, gradient_right.transpose(0, 1), None, None

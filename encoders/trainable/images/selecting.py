@@ -23,7 +23,7 @@ def most_alike(
         of_texts = left.new_full(right.shape[:2], -torch.inf)
         for tile in tiles(left, images.kept, right, texts.kept, numbers):
             of_images[tile.images] = torch.maximum(of_images[tile.images], tile.found.amax((2, 3)))
-            of_texts[tile.texts] = torch.maximum(of_texts[tile.texts], tile.found.amax((0, 1)).T)
+            of_texts[tile.texts, : tile.n] = torch.maximum(of_texts[tile.texts, : tile.n], tile.found.amax((0, 1)).T)
     return _best(images, of_images, image_share), _best(texts, of_texts, text_share)
 
 

@@ -25,7 +25,7 @@ def part_bytes(part: LatePart) -> int:
 
 def codec_bytes(codec: Codec) -> int:
     """What a codec takes, which all parts on a GPU share."""
-    return codec.centroids.nbytes + 256 * 8
+    return codec.centroids.nbytes + 256 * 8 * len(codec.levels)
 
 
 def query_bytes(codec: Codec, width: int, documents: int) -> int:
@@ -36,7 +36,7 @@ def query_bytes(codec: Codec, width: int, documents: int) -> int:
 
 def scored_bytes(codec: Codec, lanes: int) -> int:
     """What a token takes while it is scored with so many query tokens: its bytes, its levels, its similarities."""
-    return 8 + 16 + 5 * codec.width + codec.dim * (2 + _WIDEST) + lanes * (4 + 3 * _WIDEST)
+    return 8 + 32 + 5 * codec.width + codec.dim * (2 + _WIDEST) + lanes * (4 + 3 * _WIDEST)
 
 
 def scanned_bytes(lanes: int) -> tuple[int, int]:

@@ -22,7 +22,7 @@ _BLOCK = 1 << 26
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ResidentCodec:
-    """A codec on a device. `centroids` less 128, int8 [centroids, dim]; `levels` of every byte (None: 8 bits).
+    """A codec on a device. `centroids` less 128, int8 [centroids, dim]; `levels` of every table's bytes (None: 8 bits).
 
     Numbers of a vector stand in the order that `in_byte_order` gives. No centroid less 128 is longer than `longest`.
     """
@@ -66,22 +66,23 @@ def resident_codec(codec: Codec, device: "torch.device", way: Way) -> ResidentCo
 
 
 def _levels(codec: Codec, device: "torch.device") -> "torch.Tensor | None":
-    """The levels less 128 that a byte stands for, as one number of 16 or 32 bits: [256]."""
+    """The levels less 128 that a byte stands for, as one number of 16 or 32 bits: [tables * 256]."""
     import torch
 
     if codec.bits == 8:
         return None
     shifts = np.arange(0, 8, codec.bits)
     planes = (np.arange(256)[:, None] >> shifts) & ((1 << codec.bits) - 1)
-    levels = (codec.levels.astype(np.int16)[planes] - 128).astype(np.int8)
-    return torch.from_numpy(levels.view(f"<i{8 // codec.bits}")[:, 0].copy()).to(device)
+    levels = np.ascontiguousarray((codec.levels.astype(np.int16)[:, planes] - 128).astype(np.int8))
+    return torch.from_numpy(levels.view(f"<i{8 // codec.bits}").reshape(-1).copy()).to(device)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resident:
     """A part's tokens on a device: `codes` int16 [tokens] or None, `stored` [tokens, width], `offsets` int64.
 
-    With 8 bits `stored` is the numbers less 128, int8; with 4 and 2 bits it is the bytes of the file.
+    Codes are their bits, without a sign. With 8 bits `stored` is the numbers less 128, int8; with 4 and 2 bits it is
+    the bytes of the file.
     """
 
     codec: ResidentCodec
@@ -101,7 +102,10 @@ class Resident:
         table, stored = self.codec.levels, _taken(self.stored, places)
         if table is None:
             return stored
-        wide = table.index_select(0, stored.reshape(-1).to(torch.int32))
+        chosen = stored.to(torch.int32)
+        if self.codes is not None:
+            chosen += (_taken(self.codes, places).to(torch.int32) & len(self.codec.codec.levels) - 1)[:, None] * 256
+        wide = table.index_select(0, chosen.reshape(-1))
         return wide.view(len(stored), -1).view(torch.int8)
 
     def centroids(self, places: "slice | torch.Tensor") -> "torch.Tensor":
@@ -109,7 +113,8 @@ class Resident:
         import torch
 
         assert self.codes is not None
-        return _taken(self.codes, places).to(torch.int32)
+        shift = len(self.codec.codec.levels).bit_length() - 1
+        return (_taken(self.codes, places).to(torch.int32) & 0xFFFF) >> shift
 
     def pieces(self, chunk: Chunk, ends: Rows, rows: Rows | None) -> tuple["slice | torch.Tensor", "torch.Tensor"]:
         """Where the tokens of a chunk of some documents (None: all) lie, and where in the chunk each document ends.
@@ -148,10 +153,7 @@ def moved(part: LatePart, codec: ResidentCodec) -> Resident:
 
 
 def _sent(values: NDArray[Any], kind: "torch.dtype", device: "torch.device", *, flip: bool = False) -> "torch.Tensor":
-    """An array on the device, bits unchanged but, with `flip`, for each byte's highest, which takes 128 off it.
-
-    Codes are below 32,768, so that as numbers with a sign they are what they were.
-    """
+    """An array on the device, bits unchanged but, with `flip`, for each byte's highest, which takes 128 off it."""
     import torch
 
     out = torch.empty(values.shape, dtype=kind, device=device)

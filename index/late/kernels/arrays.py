@@ -15,15 +15,18 @@ Rows = NDArray[np.int64]
 
 LEVELS = 16
 """Bytes of a table of levels, of which 4 bits use all and 2 bits the first four."""
+MOST_TABLES = 8
+"""Tables of levels that a codec may have: one, two, four or eight."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tokens:
     """Coded tokens of documents, end to end, as they lie on disk.
 
-    codes uint16 [tokens], or None where tokens need no centroid; residuals uint8 [tokens, dim * bits / 8]: with 8 bits
-    numbers plus 128, with 4 and 2 bits plane after plane, the first of which are the lowest bits; offsets int64
-    [documents + 1]; levels uint8 [16]. Kernels check nothing: codes and offsets must fit.
+    codes uint16 [tokens], a token's centroid times the number of tables plus its table of levels, or None where tokens
+    need no centroid; residuals uint8 [tokens, dim * bits / 8]: with 8 bits numbers plus 128, with 4 and 2 bits plane
+    after plane, the first of which are the lowest bits; offsets int64 [documents + 1]; levels uint8 [tables, 16].
+    Kernels check nothing: codes and offsets must fit.
     """
 
     codes: NDArray[np.uint16] | None
@@ -36,6 +39,16 @@ class Tokens:
     def dim(self) -> int:
         """Numbers in a token's vector."""
         return int(self.residuals.shape[1]) * 8 // self.bits
+
+    @property
+    def shift(self) -> int:
+        """Bits of a code that name the table of levels: its lowest."""
+        return len(self.levels).bit_length() - 1
+
+    def centroids(self, places: "Rows | slice") -> NDArray[np.uint16]:
+        """The centroids of some tokens: [places]."""
+        assert self.codes is not None
+        return np.asarray(self.codes[places] >> np.uint16(self.shift))
 
 
 def lanes_of(query_tokens: int) -> int:

@@ -8,11 +8,11 @@
 
 // Documents' tokens end to end, as they lie on disk. Document n has the tokens offsets[n] to offsets[n + 1].
 struct LateTokens {
-    const uint16_t *codes;     // [tokens] centroids, or null where tokens are coded alone (bits 8 without centroids)
+    const uint16_t *codes;     // [tokens] centroid << shift | table of levels, or null where tokens have no centroids
     const uint8_t *residuals;  // [tokens, dim * bits / 8]; bits 8: numbers plus 128; 4 and 2: plane after plane
     const int64_t *offsets;    // [documents + 1]
-    const uint8_t *levels;     // [16], of which 4 bits use all and 2 bits the first four
-    int64_t dim, bits;
+    const uint8_t *levels;     // [1 << shift, 16], of which 4 bits use all and 2 bits the first four
+    int64_t dim, bits, shift;
 };
 
 // A query's tokens, [count, dim], numbers from -127 to 127. In what follows `lanes` is count rounded up to 16, `wide` to 32.

@@ -108,9 +108,10 @@ static inline void expand(const LateTokens &tokens, int64_t token, uint8_t *byte
     const uint8_t *from = tokens.residuals + token * (dim * bits / 8);
     if (bits == 8) return widen(from, dim, to);
     const int64_t planes = 8 / bits, width = dim / planes;
+    const int64_t table = tokens.codes ? tokens.codes[token] & ((1 << tokens.shift) - 1) : 0;
     uint8_t *out = sizeof(Number) == 1 && !SHIFT ? reinterpret_cast<uint8_t *>(to) : bytes;
     for (int64_t plane = 0; plane < planes; plane++)
-        look_up(tokens.levels, from, int(plane * bits), (1 << bits) - 1, out + plane * width, width);
+        look_up(tokens.levels + table * 16, from, int(plane * bits), (1 << bits) - 1, out + plane * width, width);
     if (out == bytes) widen(bytes, dim, to);
 }
 
@@ -152,7 +153,7 @@ static void scores(const LateQuery &query, const LateTokens &tokens, const int32
         for (int64_t first = tokens.offsets[row]; first < end; first += room) {
             const int64_t here = end - first < room ? end - first : room;
             for (int64_t t = 0; t < here; t++) {
-                from[t] = tokens.codes ? bases + tokens.codes[first + t] * lanes : bases;
+                from[t] = tokens.codes ? bases + (tokens.codes[first + t] >> tokens.shift) * lanes : bases;
                 some[t] = as_stored ? reinterpret_cast<const Number *>(tokens.residuals + (first + t) * dim)
                                     : expanded + t * dim;
                 if (!as_stored) expand(tokens, first + t, bytes, expanded + t * dim);
@@ -233,7 +234,7 @@ static inline VB larger(VB a, VB b) { return a > b ? a : b; }
 
 static void scan(int64_t query_tokens, const LateTokens &tokens, const uint8_t *table, const int64_t *rows,
                  int64_t count, uint32_t *out) {
-    const int64_t wide = round_up(query_tokens, BYTES);
+    const int64_t wide = round_up(query_tokens, BYTES), shift = tokens.shift;
     for (int64_t i = 0; i < count; i++) {
         const int64_t row = rows ? rows[i] : i, start = tokens.offsets[row], end = tokens.offsets[row + 1];
         uint32_t sum = 0;
@@ -242,8 +243,8 @@ static void scan(int64_t query_tokens, const LateTokens &tokens, const uint8_t *
             int64_t token = start;
             for (; token + 1 < end; token += 2)
                 for (int n = 0; n < 2; n++)
-                    most[n] = larger(most[n], load<VB>(table + tokens.codes[token + n] * wide + lane));
-            if (token < end) most[0] = larger(most[0], load<VB>(table + tokens.codes[token] * wide + lane));
+                    most[n] = larger(most[n], load<VB>(table + (tokens.codes[token + n] >> shift) * wide + lane));
+            if (token < end) most[0] = larger(most[0], load<VB>(table + (tokens.codes[token] >> shift) * wide + lane));
             const VH bytes = (VH)larger(most[0], most[1]);
             const VW halves = (VW)((bytes & 0xff) + (bytes >> 8));
             const VD words = (VD)((halves & 0xffff) + (halves >> 16));

@@ -25,7 +25,7 @@ _LINE = 64
 class _Tokens(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("codes", "residuals", "offsets", "levels")),
-        *((name, ctypes.c_int64) for name in ("dim", "bits")),
+        *((name, ctypes.c_int64) for name in ("dim", "bits", "shift")),
     )
 
 
@@ -146,7 +146,7 @@ def _query(query: Numbers) -> _Query:
 
 def _tokens(tokens: Tokens) -> _Tokens:
     arrays = (tokens.codes, tokens.residuals, tokens.offsets, tokens.levels)
-    return _Tokens(*(_at(one) for one in arrays), tokens.dim, tokens.bits)
+    return _Tokens(*(_at(one) for one in arrays), tokens.dim, tokens.bits, tokens.shift)
 
 
 def _at(array: NDArray[Any] | None) -> int | None:

@@ -46,17 +46,16 @@ class Numpy:
         out = np.empty(len(chosen), np.int64)
         for at, places, cuts in _groups(tokens.offsets, chosen):
             found = similarities(numbers_of(tokens, places), query)
-            found += bases[0 if tokens.codes is None else tokens.codes[places], : len(query)]
+            found += bases[0 if tokens.codes is None else tokens.centroids(places), : len(query)]
             out[at : at + len(cuts)] = np.maximum.reduceat(found, cuts, axis=0).sum(axis=1, dtype=np.int64)
         return out
 
     def scan(self, query_tokens: int, tokens: Tokens, table: Bytes, rows: Rows | None) -> NDArray[np.uint32]:
         """The scan of all codes."""
-        assert tokens.codes is not None
         chosen = np.arange(len(tokens.offsets) - 1) if rows is None else rows
         out = np.empty(len(chosen), np.uint32)
         for at, places, cuts in _groups(tokens.offsets, chosen):
-            found = table[tokens.codes[places]]
+            found = table[tokens.centroids(places)]
             out[at : at + len(cuts)] = np.maximum.reduceat(found, cuts, axis=0).sum(axis=1, dtype=np.uint32)
         return out
 
@@ -79,7 +78,8 @@ def numbers_of(tokens: Tokens, places: Rows) -> Bytes:
     if tokens.bits == 8:
         return stored
     planes = [(stored >> shift) & ((1 << tokens.bits) - 1) for shift in range(0, 8, tokens.bits)]
-    return tokens.levels[np.concatenate(planes, axis=1)]
+    tables = 0 if tokens.codes is None else (tokens.codes[places] & np.uint16(len(tokens.levels) - 1))[:, None]
+    return np.asarray(tokens.levels[tables, np.concatenate(planes, axis=1)])
 
 
 def _groups(offsets: Rows, rows: Rows) -> list[tuple[int, Rows, Rows]]:

@@ -30,14 +30,14 @@ static void check(int code) {
 int main(int, char **names) {
     in = fopen(names[1], "rb"), out = fopen(names[2], "wb");
     if (!in || !out) return 2;
-    const int64_t *sizes = array<int64_t>();  // query tokens, dim, bits, centroids, documents
+    const int64_t *sizes = array<int64_t>();  // query tokens, dim, bits, centroids, documents, shift
     const int64_t count = sizes[0], dim = sizes[1], bits = sizes[2], centroids = sizes[3], documents = sizes[4];
     const int64_t lanes = (count + 15) / 16 * 16, wide = (count + 31) / 32 * 32;
     const LateQuery query{array<int8_t>(), count, dim};
     const uint8_t *rows = array<uint8_t>();
     LateTokens tokens{};
     tokens.codes = array<uint16_t>(), tokens.residuals = array<uint8_t>(), tokens.offsets = array<int64_t>();
-    tokens.levels = array<uint8_t>(), tokens.dim = dim, tokens.bits = bits;
+    tokens.levels = array<uint8_t>(), tokens.dim = dim, tokens.bits = bits, tokens.shift = sizes[5];
     const int64_t *chosen = array<int64_t>();
     const float *query_floats = array<float>(), *floats = array<float>();
     for (int which = 0; const char *name = retr_late_kernels(which); which++) {

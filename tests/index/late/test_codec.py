@@ -1,5 +1,6 @@
 """Codes: levels by hand, what comes back, the rule for centroids, files that are checked."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from retr.index.disk.fsio import Disk
 from retr.index.late.codec import CENTROIDS, CODEC, Codec
 from retr.index.late.kernels.arrays import LEVELS, Tokens
 from retr.index.late.settings import LateSettings
-from retr.index.late.training import Sample, centroids_for, lloyd, train_codec
+from retr.index.late.training import Sample, centroids_for, lloyd, tables_for, tables_of_levels, train_codec
 from retr.retrieval.embeddings import Floats
 from retr.retrieval.errors import BadInput, Damaged, Mismatch
 
@@ -28,8 +29,8 @@ def by_hand() -> Codec:
     """Two centroids along the first and the last number; levels -3, -1, 1, 3 of a half step each."""
     centroids = np.full((2, 4), 128, np.uint8)
     centroids[0, 0], centroids[1, 3] = 228, 228  # 100 steps of 0.01
-    levels = np.zeros(LEVELS, np.uint8)
-    levels[:4] = (94, 98, 102, 106)
+    levels = np.zeros((1, LEVELS), np.uint8)
+    levels[0, :4] = (94, 98, 102, 106)
     return Codec(2, centroids, levels, unit=0.01, gain=2, zero=100)
 
 
@@ -42,7 +43,7 @@ def test_a_token_is_its_centroid_and_the_nearest_levels() -> None:
 
 
 def test_eight_bits_are_whole_numbers_of_one_step() -> None:
-    codec = Codec(8, np.empty((0, 4), np.uint8), np.zeros(LEVELS, np.uint8), unit=0.01)
+    codec = Codec(8, np.empty((0, 4), np.uint8), np.zeros((1, LEVELS), np.uint8), unit=0.01)
     values = np.array([[1.0, -0.5, 0.004, 9.0]], np.float32)
     assert codec.encode(values)[1].tolist() == [[228, 78, 128, 255]]
     np.testing.assert_allclose(decoded(codec, values), [[1.0, -0.5, 0.0, 1.27]], atol=1e-6)
@@ -51,6 +52,48 @@ def test_eight_bits_are_whole_numbers_of_one_step() -> None:
 def test_lloyd_finds_the_middles_of_separate_heaps() -> None:
     values = np.sort(np.array([-9, -8, -7, 0, 1, 5, 5, 5], np.float32))
     np.testing.assert_allclose(lloyd(values, 3), [-8, 0.5, 5])
+
+
+def test_a_token_takes_the_table_of_levels_that_suits_what_is_left_of_it() -> None:
+    codec = by_hand()
+    levels = np.zeros((2, LEVELS), np.uint8)
+    levels[0, :4], levels[1, :4] = (94, 98, 102, 106), (40, 80, 120, 160)
+    two = Codec(2, codec.centroids, levels, unit=0.01, gain=2, zero=100)
+    near, far = [0.01, -0.01, 0.03, 1.01], [0.7, -0.3, 0.1, 0.3]
+    codes, residuals = two.encode(np.array([near, far], np.float32))
+    assert codes.tolist() == [1 * 2 + 0, 0 * 2 + 1]
+    alone = codec.encode(np.array([near], np.float32))
+    assert alone[0].tolist() == [1] and np.array_equal(alone[1], residuals[:1])
+    np.testing.assert_allclose(decoded(two, np.array([far], np.float32)), [[0.7, -0.3, 0.1, 0.3]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("centroids", "tables"), [(1, 8), (8_192, 8), (8_193, 4), (16_384, 4), (16_385, 2), (32_768, 2)]
+)
+def test_there_are_as_many_tables_as_a_code_has_room_for(centroids: int, tables: int) -> None:
+    assert tables_for(centroids) == tables
+
+
+def test_tables_are_for_short_and_for_long() -> None:
+    rng = np.random.default_rng(0)
+    left = np.concatenate([rng.normal(0, 1, (500, 32)), rng.normal(0, 10, (500, 32))]).astype(np.float32)
+    one, two = (tables_of_levels(left, 4, count) for count in (1, 2))
+    # The best four levels for a normal distribution (Max, 1960), for each deviation.
+    np.testing.assert_allclose(two, np.outer([1, 10], [-1.510, -0.4528, 0.4528, 1.510]), rtol=0.06)
+    assert one.shape == (1, 4) and 1.51 < one[0, 3] < 15.1
+    assert tables_of_levels(np.zeros((3, 4), np.float32), 4, 8).tolist() == np.zeros((8, 4)).tolist()
+
+
+@pytest.mark.parametrize("bits", [4, 2])
+def test_tables_bring_tokens_of_uneven_distance_nearer(world: World, bits: int) -> None:
+    values = world.documents.values[:6000]
+    codec = train_codec(values, 6000, LateSettings(bits=bits, centroids=64))  # type: ignore[arg-type]
+    assert codec.levels.shape == (8, LEVELS)
+    spread = codec.levels[:, : 1 << bits].max(axis=1).astype(int) - codec.levels[:, : 1 << bits].min(axis=1)
+    assert spread.tolist() == sorted(spread.tolist()) and spread[-1] > 1.5 * spread[0]
+    single = Codec(codec.bits, codec.centroids, codec.levels[4:5], codec.unit, codec.gain, codec.zero)
+    lost = [float(np.square(decoded(each, values) - values).sum()) for each in (codec, single)]
+    assert lost[0] < 0.95 * lost[1]
 
 
 def test_more_bits_bring_a_token_nearer(world: World, codecs: dict[int, Codec]) -> None:
@@ -141,6 +184,23 @@ def test_a_codec_comes_back_as_it_was(codecs: dict[int, Codec], bits: int, tmp_p
     assert np.array_equal(again.centroids, codec.centroids)
     assert np.array_equal(again.levels, codec.levels)
     assert (again.bits, again.unit, again.gain, again.zero) == (codec.bits, codec.unit, codec.gain, codec.zero)
+
+
+def test_a_codec_written_with_a_single_flat_table_is_read(tmp_path: Path) -> None:
+    by_hand().save(Disk(), tmp_path)
+    facts = json.loads((tmp_path / CODEC).read_bytes())
+    (tmp_path / CODEC).write_text(json.dumps(facts | {"levels": facts["levels"][0]}))
+    again = Codec.open(tmp_path)
+    assert again.key == by_hand().key and np.array_equal(again.levels, by_hand().levels)
+
+
+@pytest.mark.parametrize(
+    ("bits", "centroids", "shape"),
+    [(4, 8, (3, LEVELS)), (4, 8, (16, LEVELS)), (4, 8, (0, LEVELS)), (8, 8, (2, LEVELS)), (2, 16_384, (8, LEVELS))],
+)
+def test_tables_beyond_what_codes_hold_are_refused(bits: int, centroids: int, shape: tuple[int, int]) -> None:
+    with pytest.raises(BadInput, match=rf"not levels of the shape \[{shape[0]}, 16\]"):
+        Codec(bits, np.zeros((centroids, 4), np.uint8), np.zeros(shape, np.uint8), 0.01)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,15 @@ ALL: list[Kernels] = [*(Compiled(name) for name in kernels()), Numpy()]
 QUERIES = (1, 7, 16, 31, 32, 33, 300)
 LENGTHS = (1, 2, 3, 4, 5, 64, 65, 4096)
 DIMS = (4, 8, 32, 64, 96, 128, 256, 4096)
-CENTROIDS = 37
+CENTROIDS, TABLES = 37, 4
 
 
 def tokens_of(rng: np.random.Generator, lengths: tuple[int, ...], dim: int, bits: int) -> Tokens:
-    """Documents of random codes."""
+    """Documents of random codes, of which the lowest two bits name a table of levels."""
     total = sum(lengths)
     residuals = rng.integers(0, 256, (total, dim * bits // 8), dtype=np.uint8)
-    codes = None if bits == 8 else rng.integers(0, CENTROIDS, total).astype(np.uint16)
-    levels = rng.integers(0, 256, LEVELS).astype(np.uint8)
+    codes = None if bits == 8 else rng.integers(0, CENTROIDS * TABLES, total).astype(np.uint16)
+    levels = rng.integers(0, 256, (1 if bits == 8 else TABLES, LEVELS)).astype(np.uint8)
     return Tokens(codes, residuals, np.cumsum([0, *lengths]).astype(np.int64), levels, bits)
 
 
@@ -32,15 +32,33 @@ def query_of(rng: np.random.Generator, count: int, dim: int) -> NDArray[np.int8]
     return query
 
 
+def levels_of(tokens: Tokens, at: int) -> list[int]:
+    """A token's levels, or with 8 bits its numbers, by Python's own whole numbers."""
+    stored, bits = tokens.residuals[at].tolist(), tokens.bits
+    if bits == 8:
+        return stored  # type: ignore[no-any-return]
+    assert tokens.codes is not None
+    levels = tokens.levels[tokens.codes[at] % TABLES].tolist()
+    return [levels[(byte >> shift) % (1 << bits)] for shift in range(0, 8, bits) for byte in stored]
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+def test_numbers_are_looked_up_in_the_table_that_the_code_names(bits: int) -> None:
+    tokens = tokens_of(np.random.default_rng(bits), (3, 40), 16, bits)
+    places = np.array([40, 2, 2, 17])
+    assert numbers_of(tokens, places).tolist() == [levels_of(tokens, at) for at in places.tolist()]
+
+
 def triple_loop(query: NDArray[np.int8], tokens: Tokens, bases: NDArray[np.int32]) -> list[int]:
     """For each document, each query token, each document token: Python's own whole numbers."""
-    numbers = numbers_of(tokens, np.arange(len(tokens.residuals))).astype(object)
+    numbers = [levels_of(tokens, at) for at in range(len(tokens.residuals))]
     found = []
     for start, end in zip(tokens.offsets[:-1].tolist(), tokens.offsets[1:].tolist(), strict=True):
         score = 0
         for place, one in enumerate(query.astype(object)):
             score += max(
-                int(bases[0 if tokens.codes is None else tokens.codes[at], place]) + int((one * numbers[at]).sum())
+                int(bases[0 if tokens.codes is None else tokens.codes[at] // TABLES, place])
+                + sum(a * b for a, b in zip(one.tolist(), numbers[at], strict=True))
                 for at in range(start, end)
             )
         found.append(score)
@@ -104,7 +122,7 @@ def test_the_scan_is_the_same_and_picks_the_best(count: int) -> None:
     table[:, :count] = rng.integers(0, 256, (CENTROIDS, count))
     assert tokens.codes is not None
     expected = [
-        int(table[tokens.codes[start:end]].max(axis=0).sum())
+        int(table[tokens.codes[start:end] // TABLES].max(axis=0).sum())
         for start, end in zip(tokens.offsets[:-1], tokens.offsets[1:], strict=True)
     ]
     some = np.array([199, 0, 7], np.int64)

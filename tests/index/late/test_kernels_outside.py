@@ -49,16 +49,16 @@ def for_arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def check(command: list[str], bits: int, count: int, dim: int, folder: Path) -> list[str]:
     """The kernels that ran, each of which gave the twin's numbers."""
     rng = np.random.default_rng(bits * count + dim)
-    total, documents = sum(LENGTHS), len(LENGTHS)
+    total, documents, tables = sum(LENGTHS), len(LENGTHS), 1 if bits == 8 else 8
     query = rng.integers(-127, 128, (count, dim)).astype(np.int8)
     rows = rng.integers(0, 256, (CENTROIDS, dim), dtype=np.uint8)
-    codes = None if bits == 8 else rng.integers(0, CENTROIDS, total).astype(np.uint16)
+    codes = None if bits == 8 else rng.integers(0, CENTROIDS * tables, total).astype(np.uint16)
     offsets = np.cumsum([0, *LENGTHS]).astype(np.int64)
     residuals = rng.integers(0, 256, (total, dim * bits // 8), dtype=np.uint8)
-    tokens = Tokens(codes, residuals, offsets, rng.integers(0, 256, LEVELS).astype(np.uint8), bits)
+    tokens = Tokens(codes, residuals, offsets, rng.integers(0, 256, (tables, LEVELS)).astype(np.uint8), bits)
     chosen = rng.permutation(documents).astype(np.int64)
     floats, query_floats = (rng.normal(size=(n, dim)).astype(np.float32) for n in (total, count))
-    given = [np.array([count, dim, bits, CENTROIDS, documents]), query, rows, codes, residuals, offsets]
+    given = [np.array([count, dim, bits, CENTROIDS, documents, tokens.shift]), query, rows, codes, residuals, offsets]
     with (folder / "in").open("wb") as file:
         for values in [*given, tokens.levels, chosen, query_floats, floats]:
             data = b"" if values is None else np.ascontiguousarray(values).tobytes()

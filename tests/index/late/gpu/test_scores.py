@@ -37,12 +37,12 @@ def random_part(bits: int, dim: int, *, gain: int = 16, zero: int = 128, lengths
     """Codes, centroids and levels that no training would make, the largest numbers there are among them."""
     rng, total = np.random.default_rng(dim + bits), sum(lengths)
     centroids = rng.integers(0, 256, (37, dim), dtype=np.uint8)
-    levels = rng.integers(0, 256, LEVELS).astype(np.uint8)
-    centroids[:2], levels[:2] = [[0], [255]], (0, 255)
+    levels = rng.integers(0, 256, (1 if bits in (8, 80) else 8, LEVELS)).astype(np.uint8)
+    centroids[:2], levels[:, :2] = [[0], [255]], (0, 255)
     codec = Codec({80: 8}.get(bits, bits), centroids[: 0 if bits == 8 else None], levels, 0.01, gain, zero)  # type: ignore[arg-type]
     residuals = rng.integers(0, 256, (total, codec.width), dtype=np.uint8)
     residuals[:4] = [[0], [255], [0x11], [0]]
-    codes = None if bits == 8 else rng.integers(0, 37, total).astype(np.uint16)
+    codes = None if bits == 8 else rng.integers(0, 37 * len(levels), total).astype(np.uint16)
     offsets = np.cumsum([0, *lengths]).astype(np.int64)
     return LatePart(Tokens(codes, residuals, offsets, levels, codec.bits), codec, Numpy())
 
@@ -64,7 +64,7 @@ def by_definition(part: LatePart, query: NDArray[np.int8]) -> list[int]:
     tokens = numbers_of(part.tokens, places).astype(np.int64) - codec.zero
     if codec.bits != 8:
         assert part.tokens.codes is not None
-        tokens += codec.gain * (codec.centroids[part.tokens.codes].astype(np.int64) - 128)
+        tokens += codec.gain * (codec.centroids[part.tokens.codes // len(codec.levels)].astype(np.int64) - 128)
     ends = part.tokens.offsets.tolist()
     spans = list(pairwise(ends))
     return [sum(max(int(one @ token) for token in tokens[start:end]) for one in asked) for start, end in spans]
@@ -183,7 +183,7 @@ def test_no_similarity_passes_its_bound() -> None:
         tokens = numbers_of(part.tokens, places).astype(np.int64) - codec.zero
         if codec.bits != 8:
             assert part.tokens.codes is not None
-            tokens += codec.gain * (codec.centroids[part.tokens.codes].astype(np.int64) - 128)
+            tokens += codec.gain * (codec.centroids[part.tokens.codes // len(codec.levels)].astype(np.int64) - 128)
         for query in queries:
             bounds = largest_similarities(query, codec.gain, codec.zero, longest, coded=codec.bits != 8)
             assert (np.abs(tokens @ query.astype(np.int64).T) <= bounds).all()
