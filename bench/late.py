@@ -55,8 +55,8 @@ def main() -> None:
     cells = [cell for cell in cells if cell["engine"] not in chosen.without]
     if chosen.collect:
         cells = [cell for cell in cells if (chosen.work / f"{name_of(cell)}.json").exists()]
-    order = random.Random(chosen.seed).sample(cells, len(cells))
-    for cell in sorted(order, key=lambda one: one["engine"] != "torch") if not chosen.collect else ():
+    order = [] if chosen.collect else random.Random(chosen.seed).sample(cells, len(cells))
+    for cell in sorted(order, key=lambda one: one["engine"] != "torch"):
         run(cell, chosen)
     rows = [summed(cell, told(cell, chosen), chosen) for cell in cells]
     for row in rows:

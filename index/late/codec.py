@@ -27,7 +27,7 @@ from retr.retrieval.errors import BadInput, Damaged, Mismatch
 CODEC, CENTROIDS = "codec.json", "centroids.npy"
 MOST_NUMBERS, MOST_GAIN = 4096, 16
 """A token's numbers, and levels to a centroid's step: with more of either a similarity could pass 31 bits."""
-CODES, TABLES = 1 << 16, tuple(1 << shift for shift in range(MOST_TABLES.bit_length()))
+MOST_CODES, TABLES = 1 << 16, tuple(1 << shift for shift in range(MOST_TABLES.bit_length()))
 """Codes there are, for centroids times tables, and how many tables there may be."""
 _SWEEPS = 2
 _ALONG = 4
@@ -68,7 +68,7 @@ class Codec:
         whole = type(self.gain) is type(self.zero) is int and 1 <= self.gain <= MOST_GAIN and 0 <= self.zero <= 255
         tables = len(self.levels)
         fits &= self.levels.shape == (tables, LEVELS) and tables in TABLES and (self.bits < 8 or tables == 1)
-        fits &= tables * count <= CODES
+        fits &= tables * count <= MOST_CODES
         if not (fits and whole and np.isfinite(self.unit) and self.unit >= 0):
             raise BadInput(
                 f"A codec of {self.bits} bits cannot have {count} centroids, unit {self.unit}, gain {self.gain} and "
@@ -136,7 +136,7 @@ class Codec:
             packed = np.clip(np.rint(steps) + 128, 1, 255).astype(np.uint8)
             return np.asarray(packed), np.zeros(len(values), np.uint16)
         steps -= self.centroids[centroids].astype(np.float32) - np.float32(128)
-        tables, levels = self.tables(steps), np.empty(values.shape, np.uint8)
+        tables, levels = self._tables(steps), np.empty(values.shape, np.uint8)
         for table in range(len(self.levels)):
             there = np.flatnonzero(tables == table)
             levels[there] = self._levels(steps[there], values[there], table)
@@ -146,7 +146,7 @@ class Codec:
             packed |= planes[:, plane] << np.uint8(plane * self.bits)
         return packed, tables
 
-    def tables(self, left: Floats) -> Codes:
+    def _tables(self, left: Floats) -> Codes:
         """The table whose levels are nearest to what is left, [tokens, dim] in steps of the centroids: [tokens]."""
         if len(self.levels) == 1:
             return np.zeros(len(left), np.uint16)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from retr.index.dense.engine import faiss
 from retr.index.dense.threads import building_threads
-from retr.index.late.codec import CODES, MOST_GAIN, TABLES, Codec
+from retr.index.late.codec import MOST_CODES, MOST_GAIN, TABLES, Codec
 from retr.index.late.kernels.arrays import LEVELS
 from retr.index.late.settings import MOST_CENTROIDS, POINTS, LateSettings
 from retr.retrieval.embeddings import Floats, TokenVectors
@@ -62,7 +62,7 @@ def train_codec(sample: Floats, tokens: int, settings: LateSettings) -> Codec:
 
 def tables_for(centroids: int) -> int:
     """How many tables of levels there are beside so many centroids: as many as a code of 16 bits has room for."""
-    return max(count for count in TABLES if count * centroids <= CODES)
+    return max(count for count in TABLES if count * centroids <= MOST_CODES)
 
 
 def tables_of_levels(left: Floats, count: int, tables: int) -> NDArray[np.float64]:

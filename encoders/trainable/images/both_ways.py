@@ -23,7 +23,8 @@ def both_ways(images: TokenTensors, texts: TokenTensors, *, numbers: int = NUMBE
     mean over the text's tokens of the greatest product with any token of the image: two matrices, in general
     different. Padding is in no maximum and no mean, whatever stands in it; one without tokens is 0 like to all. At
     least in float32, also under mixed precision. At most `numbers` products, or those of one image and one text, are
-    made at once; nothing of them is remembered, and going backward they are made again.
+    made at once; nothing of them is remembered, and going backward they are made again, with room for twice as
+    many numbers beside them.
     """
     with torch.autocast(images.vectors.device.type, enabled=False):
         left, right = cleaned(images), cleaned(texts)

@@ -58,12 +58,9 @@ def test_sharded_training_is_that_of_whole_copies_and_goes_on_exactly(make_bi: A
     start(sharded, model, "fsdp_on_cpu")
     one, other = weights(copies), weights(sharded)
     assert one.keys() == other.keys()
-    for name, value in one.items():
-        # A key's bias moves all logits of a row alike and learns nothing: AdamW makes a step of what rounding leaves.
-        away = 2e-2 if name.endswith("key.bias") else 2e-5
-        torch.testing.assert_close(
-            other[name], value, atol=away, rtol=1e-4, msg=lambda told, name=name: f"{name}: {told}"
-        )
+    # A key's bias moves all logits of a row alike and learns nothing: AdamW makes a step of what rounding leaves there.
+    for name in [name for name in one if not name.endswith("key.bias")]:
+        torch.testing.assert_close(other[name], one[name], atol=2e-5, rtol=1e-4)
     records = [json.loads((folder / "out" / "retr.json").read_text())["training"] for folder in (copies, sharded)]
     assert records[0]["validation"] == records[1]["validation"] and records[1]["steps"] == 6
     vectors = [load_encoder(str(folder / "out")).encode_documents(WORDS).values for folder in (copies, sharded)]
