@@ -2,10 +2,11 @@
 
     RETR_DATA=… python bench/jobs.py [--texts 20000 --repeats 2]
 
-The same sentences through `retr encode`, `--on local` and `--on ray` with workers of several sizes, each in a new
-folder, in turn. CPU seconds are those of the command and of all that it started, Ray's own processes among them, looked
-at five times a second. *First shard* is the time until one is there: what starting takes. All folders are compared byte
-for byte.
+The same sentences through `retr encode`, `--on local` and `--on ray` with workers of several sizes, and through the
+pipeline of Ray Data in bench/jobs_ray_data.py with as many, each in a new folder, in turn. CPU seconds are those of the
+command and of all that it started, Ray's own processes among them, looked at five times a second. *First shard* is the
+time until a file of vectors is there: what starting takes. All folders of `retr encode` are compared byte for byte, and
+Ray Data's vectors number by number.
 """
 
 import argparse
@@ -21,39 +22,39 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import index_vectors
+import numpy as np
 import recording
+from jobs_ray_data import vectors_of
 from systems import absolute
 from tables import Table, number
 
 EVERY_SECONDS = 0.2
+LOCAL, RAY_DATA = "--on local", "Ray Data"
+FIRST = ("shards/*.npy", "*.parquet")
 
 
 def main() -> None:
     """Measure, print and record."""
     args = arguments()
     cores = len(os.sched_getaffinity(0))
-    ways: dict[str, list[str]] = {"--on local": []}
+    ways = {LOCAL: ["--on", "local"]}
     for workers in sorted({1, cores}):
         each = max(1, cores // workers)
-        ways[f"--on ray, {workers} × {each} cores"] = [
-            "--on",
-            "ray",
-            "--workers",
-            f"{workers}",
-            "--worker-cpus",
-            f"{each}",
-        ]
+        asked = ["--workers", f"{workers}", "--worker-cpus", f"{each}"]
+        ways[f"--on ray, {workers} × {each} cores"] = ["--on", "ray", *asked]
+        ways[f"{RAY_DATA}, {workers} × {each} cores"] = asked
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
     with TemporaryDirectory(prefix="retr-jobs-") as name:
         place = Path(name)
         write_texts(place / "texts.txt", args.texts, args.seed)
         for repeat in range(args.repeats):
-            for way, options in ways.items():
-                out = place / f"{repeat}-{len(options)}-{len(runs[way])}-{list(ways).index(way)}"
-                runs[way].append(measured(place / "texts.txt", out, options, args.shard_texts))
+            for at, (way, options) in enumerate(ways.items()):
+                out = place / f"{repeat}-{at}"
+                runs[way].append(measured(command(way, place / "texts.txt", out, options, args.shard_texts), out))
                 print(way, runs[way][-1], flush=True)
-                if not same(out, place / "0-0-0-0"):
-                    raise SystemExit(f"{way} wrote another folder than --on local.")
+                equal = same_vectors if way.startswith(RAY_DATA) else same
+                if not equal(out, place / "0-0"):
+                    raise SystemExit(f"{way} wrote something else than {LOCAL}.")
     table = Table(
         [f"{args.texts:,} sentences", "wall s", "texts/s", "first shard s", "CPU s", "texts/CPU s", "largest MiB"],
         [[way, *cells(found, args.texts)] for way, found in runs.items()],
@@ -92,18 +93,23 @@ def write_texts(path: Path, count: int, seed: int) -> None:
     path.write_text("".join(f"{text.text}\n" for text in texts), encoding="utf-8")
 
 
-def measured(texts: Path, out: Path, options: Sequence[str], shard_texts: int) -> dict[str, float]:
+def command(way: str, texts: Path, out: Path, options: Sequence[str], shard_texts: int) -> list[str]:
+    """What is run for a way."""
+    if way.startswith(RAY_DATA):
+        script = str(Path(__file__).with_name("jobs_ray_data.py"))
+        return [sys.executable, script, str(texts), str(out), "--batch", str(shard_texts), *options]
+    encode = [sys.executable, "-m", "retr", "encode", str(texts), "--lines", "--out", str(out), "--json", "--quiet"]
+    return [*encode, "--shard-texts", str(shard_texts), *options]
+
+
+def measured(run: Sequence[str], out: Path) -> dict[str, float]:
     """One run in a new folder."""
     import psutil
 
-    command = [sys.executable, "-m", "retr", "encode", str(texts), "--lines", "--out", str(out), "--json", "--quiet"]
     source = os.pathsep.join(filter(None, [str(recording.ROOT / "src"), os.environ.get("PYTHONPATH", "")]))
     load, started = os.getloadavg()[0], time.perf_counter()
     process = subprocess.Popen(
-        [*command, "--shard-texts", str(shard_texts), *options],
-        env={**os.environ, "PYTHONPATH": source},
-        stdout=subprocess.PIPE,
-        text=True,
+        run, env={**os.environ, "PYTHONPATH": source}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     spent: dict[int, float] = {}
     first, largest = 0.0, 0.0
@@ -117,14 +123,13 @@ def measured(texts: Path, out: Path, options: Sequence[str], shard_texts: int) -
             except psutil.Error:
                 continue
         largest = max(largest, resident)
-        first = first or (time.perf_counter() - started if any(out.glob("shards/*.npy")) else 0.0)
+        first = first or (time.perf_counter() - started if any(map(list, map(out.glob, FIRST))) else 0.0)
         time.sleep(EVERY_SECONDS)
     wall = time.perf_counter() - started
-    out_text = process.communicate()[0]
+    said, errors = process.communicate()
     if process.returncode != 0:
-        raise SystemExit(f"{' '.join(options) or '--on local'} ended with exit code {process.returncode}.")
-    said = json.loads(out_text)
-    assert said["texts"] == said["encoded"]
+        raise SystemExit(f"{' '.join(run)} ended with exit code {process.returncode}: {errors[-2000:]}")
+    assert json.loads(said)["texts"] > 0
     return {"wall": wall, "cpu": sum(spent.values()), "first": first, "mib": largest, "load": round(load, 2)}
 
 
@@ -146,6 +151,17 @@ def same(one: Path, other: Path) -> bool:
     return names[0] == names[1] and not any(filecmp.cmpfiles(one, other, names[0], shallow=False)[1:])
 
 
+def same_vectors(parquet: Path, folder: Path) -> bool:
+    """Whether Ray Data's files hold a folder's texts, in any order, each with the same numbers."""
+    from retr.encoders.bulk import open_vectors
+
+    texts, vectors = vectors_of(parquet)
+    theirs = dict(zip(texts, vectors, strict=True))
+    lines = (folder.parent / "texts.txt").read_text(encoding="utf-8").splitlines()
+    ours = np.concatenate([block.values for block in open_vectors(folder).blocks()])
+    return len(texts) == len(lines) and all(map(np.array_equal, ours, map(theirs.__getitem__, lines)))
+
+
 def cells(found: Sequence[Mapping[str, float]], texts: int) -> list[str]:
     """Least of the repeats."""
     wall, cpu = (min(one[name] for one in found) for name in ("wall", "cpu"))
@@ -159,9 +175,10 @@ def caption(args: argparse.Namespace, runs: Mapping[str, Sequence[Mapping[str, f
     times = "one run" if args.repeats == 1 else f"least of {args.repeats} runs"
     return (
         f"Sentences of a public corpus through the default model, shards of about {args.shard_texts} texts; {times} "
-        f"each, all folders equal byte for byte. {machine['cpu']}, {machine['cores']} cores: Ray has no core here that "
-        f"one process does not use. Load at the start of a run {min(loads)} to {max(loads)}: times by the clock are of "
-        "a machine with other work."
+        "each; all folders of `retr encode` equal byte for byte, and Ray Data's vectors to the last bit. "
+        f"{machine['cpu']}, {machine['cores']} cores: Ray has no core here that one process does not use. Load at the "
+        f"start of a run {min(loads)} to {max(loads)}"
+        + (": times by the clock are of a machine with other work." if max(loads) > machine["cores"] else ".")
     )
 
 

@@ -24,9 +24,12 @@ MOST_GROUPS = 25
 def main() -> None:
     """Fork a writer for each line, and wait for it."""
     import duckdb  # noqa: F401
-    import faiss  # noqa: F401
     import pyarrow.compute
     import pyarrow.parquet  # noqa: F401
+
+    from retr.index.dense.engine import faiss
+
+    faiss()
 
     folder, disk = Path(sys.argv[1]), sys.argv[2]
     for line in sys.stdin:

@@ -4,8 +4,13 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+import numpy as np  # noqa: F401 - its own OpenBLAS, which knows the processor, is loaded before FAISS's is told
+
+from retr.index.dense import blas
+
 
 @cache
 def faiss() -> Any:
     """The module, untyped: its own stubs know a part of it only."""
-    return import_module("faiss")
+    with blas.told():
+        return import_module("faiss")

@@ -103,7 +103,8 @@ def test_two_builds_of_one_library_clash(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_native_libraries_load_here() -> None:
     findings = {finding.name: finding for finding in native.libraries()}
-    assert set(findings) == {"faiss build", "onnxruntime providers", "openmp"}
+    assert set(findings) == {"faiss build", "faiss kernels", "onnxruntime providers", "openmp"}
+    assert findings["faiss kernels"].state == "ok"
     assert "CPUExecutionProvider" in findings["onnxruntime providers"].detail
 
 
@@ -122,10 +123,17 @@ def test_a_library_that_crashes_is_a_problem(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_two_openmp_runtimes_in_one_process_are_a_warning() -> None:
-    found = {"faiss": ["AVX2"], "onnxruntime": ["CPU"], "openmp": ["/a/libgomp-1.so", "/b/libomp.so"]}
+    found = {"faiss": ["AVX2"], "blas": None, "onnxruntime": ["CPU"], "openmp": ["/a/libgomp-1.so", "/b/libomp.so"]}
     [openmp] = [finding for finding in native.judge(found) if finding.name == "openmp"]
     assert openmp.state == "warning"
     assert "libgomp-1.so, libomp.so" in openmp.detail
+
+
+def test_kernels_for_an_old_processor_are_a_warning() -> None:
+    found = {"faiss": ["AVX2"], "blas": "Prescott", "onnxruntime": ["CPU"], "openmp": []}
+    [kernels] = [finding for finding in native.judge(found) if finding.name == "faiss kernels"]
+    assert kernels.state == "warning"
+    assert "OPENBLAS_CORETYPE=Haswell" in kernels.remedy
 
 
 @pytest.fixture

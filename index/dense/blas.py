@@ -1,0 +1,66 @@
+"""Which matrix kernels FAISS's OpenBLAS takes, where it would not know the processor and take those of 2004.
+
+The OpenBLAS inside faiss-cpu goes by model numbers: a processor newer than itself (Sapphire Rapids, Alder Lake, Zen 5)
+is taken for a Prescott, at a quarter of the speed. `OPENBLAS_CORETYPE` says what to take instead; it is read once, when
+the library is loaded. For the models that it knows, what is said here is what it would take by itself.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes import CDLL, c_char_p
+from itertools import takewhile
+from pathlib import Path
+
+CORETYPE = "OPENBLAS_CORETYPE"
+CPUINFO, MAPS = Path("/proc/cpuinfo"), Path("/proc/self/maps")
+_AVX512 = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
+_AVX2 = {"avx2", "fma"}
+
+
+@contextmanager
+def told(cpuinfo: Path = CPUINFO) -> Iterator[None]:
+    """While a library is loaded: the kernels for this processor by name, unless the user has named some."""
+    core = core_for(*_processor(cpuinfo))
+    if core is None or CORETYPE in os.environ:
+        yield
+        return
+    os.environ[CORETYPE] = core
+    try:
+        yield
+    finally:
+        os.environ.pop(CORETYPE, None)
+
+
+def core_for(vendor: str, flags: set[str]) -> str | None:
+    """OpenBLAS's name of the kernels for a processor; None where it is left to OpenBLAS."""
+    if vendor == "GenuineIntel" and flags >= _AVX512:
+        return "SkylakeX"
+    if flags >= _AVX2:
+        return {"GenuineIntel": "Haswell", "AuthenticAMD": "Zen"}.get(vendor)
+    return None
+
+
+def loaded_core() -> str | None:
+    """Which kernels FAISS's OpenBLAS has taken in this process, by its own word; None where that cannot be asked."""
+    maps = MAPS.read_text() if MAPS.is_file() else ""
+    found = re.search(r"\s(/.*/faiss\w*\.libs/lib\w*openblas[^/\n]*)$", maps, re.MULTILINE)
+    if found is None:
+        return None
+    try:
+        asked = CDLL(found[1]).openblas_get_corename
+    except (OSError, AttributeError):
+        return None
+    asked.restype = c_char_p
+    return str(asked().decode())
+
+
+def _processor(cpuinfo: Path) -> tuple[str, set[str]]:
+    """Vendor and flags of the first core as Linux tells them; empty elsewhere."""
+    facts = {"vendor_id": "", "flags": ""}
+    if cpuinfo.is_file():
+        with cpuinfo.open(encoding="utf-8", errors="replace") as lines:
+            for name, _, value in (line.partition(":") for line in takewhile(str.strip, lines)):
+                facts[name.strip()] = value.strip()
+    return facts["vendor_id"], set(facts["flags"].split())

@@ -1,0 +1,64 @@
+"""The matrix kernels of FAISS's OpenBLAS: those of the processor, also where OpenBLAS is older than it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from retr.index.dense import blas
+from retr.index.dense.engine import faiss
+
+AVX2 = {"sse2", "avx2", "fma"}
+AVX512 = AVX2 | {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
+ONE_CORE = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: a new one\nflags\t\t: {flags}\n"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "core"),
+    [
+        ("GenuineIntel", AVX512, "SkylakeX"),
+        ("GenuineIntel", AVX512 - {"avx512vl"}, "Haswell"),
+        ("GenuineIntel", AVX2, "Haswell"),
+        ("GenuineIntel", {"sse2", "avx"}, None),
+        ("AuthenticAMD", AVX512, "Zen"),
+        ("AuthenticAMD", AVX2, "Zen"),
+        ("AuthenticAMD", AVX2 - {"fma"}, None),
+        ("CentaurHauls", AVX512, None),
+        ("", set(), None),
+    ],
+)
+def test_the_kernels_go_by_what_a_processor_can_do(vendor: str, flags: set[str], core: str | None) -> None:
+    assert blas.core_for(vendor, flags) == core
+
+
+def test_the_kernels_are_named_while_a_library_is_loaded_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(blas.CORETYPE, raising=False)
+    cpuinfo = tmp_path / "cpuinfo"
+    cores = [ONE_CORE.format(flags=" ".join(flags)) for flags in (sorted(AVX512), ["sse2"])]
+    cpuinfo.write_text("\n".join(cores))
+    with pytest.raises(ImportError), blas.told(cpuinfo):
+        assert os.environ[blas.CORETYPE] == "SkylakeX"
+        raise ImportError
+    assert blas.CORETYPE not in os.environ
+    with blas.told(tmp_path / "none"):
+        assert blas.CORETYPE not in os.environ
+
+
+def test_what_the_user_has_named_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(ONE_CORE.format(flags=" ".join(AVX2)))
+    monkeypatch.setenv(blas.CORETYPE, "Sandybridge")
+    with blas.told(cpuinfo):
+        assert os.environ[blas.CORETYPE] == "Sandybridge"
+    assert os.environ[blas.CORETYPE] == "Sandybridge"
+
+
+def test_faiss_has_taken_them_here() -> None:
+    wanted = blas.core_for(*blas._processor(blas.CPUINFO))
+    faiss()
+    taken = blas.loaded_core()
+    if wanted is None or taken is None or blas.CORETYPE in os.environ:
+        pytest.skip("another system or processor, another build of FAISS, or kernels named by the user")
+    assert taken == wanted
