@@ -1,12 +1,19 @@
 """Tiny seeded models, written to disk without torch: folders as sentence-transformers and transformers save them."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+# Each of pytest-xdist's processes has its part of the cores. With all of them for each, the threads of torch and FAISS
+# wait for each other in loops: on two cores the tests of training took five times as long.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    part = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, part)))
 
 DIM, WIDE, HEADS, LAYERS, TOKENS = 32, 48, 4, 2, 24
 PIECES = [*"abcdefghijklmnopqrstuvwxyz0123456789.,?", *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")]

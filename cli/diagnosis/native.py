@@ -15,9 +15,9 @@ OLD_CORE = "Prescott"
 PROBE = """
 import json, os, re
 found = {}
-from retr.index.dense import blas, engine
+from retr.index.dense import engine, libraries
 found["faiss"] = engine.faiss().get_compile_options().split()
-found["blas"] = blas.loaded_core()
+found["blas"] = libraries.loaded_core()
 import onnxruntime
 found["onnxruntime"] = onnxruntime.get_available_providers()
 import duckdb, pyarrow, tantivy, tokenizers

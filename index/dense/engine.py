@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np  # noqa: F401 - its own OpenBLAS, which knows the processor, is loaded before FAISS's is told
 
-from retr.index.dense import blas
+from retr.index.dense import libraries
 
 
 @cache
 def faiss() -> Any:
     """The module, untyped: its own stubs know a part of it only."""
-    with blas.told():
+    with libraries.told():
         return import_module("faiss")
