@@ -137,13 +137,23 @@ class Encoders:
         return encoder
 
     def _loaded(self, facts: EncoderFacts, load: LoadEncoder) -> Encoder:
+        kind, equals, source = facts.spec.rpartition("=") if "=" in facts.spec else ("", "", facts.spec)
         try:
             return load(facts.spec)
         except NotFound as error:
-            source = facts.spec.partition("=")[2] or facts.spec
             if repr(source) not in str(error) or Path(source).expanduser().is_absolute():
                 raise
+            near = self._near(source)
+            if near is not None:
+                return load(f"{kind}{equals}{near}")
             raise NotFound(
-                f"{error} So the index {str(self._folder)!r} names its encoder: a path is taken from the folder that "
-                "a command runs in, so run it where the index was made."
+                f"{error} So the index {str(self._folder)!r} names its encoder: a path is taken from the folder that a "
+                "command runs in, or else from one that the index lies in. Run it where the index was made, or move "
+                "the encoder beside the index."
             ) from None
+
+    def _near(self, source: str) -> Path | None:
+        """A relative path as it is taken from the folders that the index lies in, the nearest first."""
+        if not isinstance(self._folder, Path):
+            return None
+        return next((at / source for at in self._folder.resolve().parents if (at / source).is_dir()), None)

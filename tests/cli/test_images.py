@@ -1,6 +1,7 @@
 """Images indexed and searched from the command line: folders, rows, questions in words and by an image."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -169,14 +170,34 @@ def test_an_encoder_that_reads_no_images_does_not_stand_in_for_one_that_does(her
         library.open(here / "index", encoder=texts).search("red", mode="late")  # type: ignore[arg-type]
 
 
-def test_a_path_that_leads_nowhere_from_here_says_where_it_begins(
+def test_a_path_is_looked_for_where_the_index_lies_or_it_says_where_it_begins(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(here)
-    retr("index", here / "photos", "-i", tmp_path / "index", "--encoder", "filip=model", "-q")
+    made, elsewhere = tmp_path / "made", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copytree(here / "model", made / "models" / "ours")
+    monkeypatch.chdir(made)
+    retr("index", here / "photos", "-i", made / "of" / "photos", "--encoder", "filip=models/ours", "-q")
+    monkeypatch.chdir(elsewhere)
+    found = retr("search", "red", "-i", made / "of" / "photos")
+    assert found == retr("search", "red", "-i", "../made/of/photos")
+    (made / "models").rename(made / "others")
+    told = retr("search", "red", "-i", made / "of" / "photos", code=1)
+    assert "no folder 'models/ours'" in told and "Run it where the index was made" in told
+
+
+def test_another_encoder_under_the_same_path_is_refused(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copytree(here / "model", tmp_path / "model")
     monkeypatch.chdir(tmp_path)
+    retr("index", here / "photos", "-i", tmp_path / "index", "--encoder", "filip=model", "-q")
+    shutil.rmtree(tmp_path / "model")
+    make_colours(tmp_path / "model", seed=1)
+    monkeypatch.chdir(tmp_path / "elsewhere")
     told = retr("search", "red", "-i", tmp_path / "index", code=1)
-    assert "no folder 'model'" in told and "run it where the index was made" in told
+    assert "was made with filip=model (fingerprint" in told
 
 
 def test_a_copy_the_wrong_way_round_says_how(here: Path, tmp_path: Path) -> None:
