@@ -16,7 +16,11 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("retrieval", "encoders", "index", "distill", "cli")
 DATA = ("retrieval/sample", "encoders/reading/vocabularies", "cli/serving/page")
-KERNELS = {"retr/encoders/kernels/_packed.abi3.so", "retr/index/late/kernels/_late.abi3.so"}
+KERNELS = {
+    "retr/encoders/kernels/_packed.abi3.so",
+    "retr/encoders/trainable/images/_tiles.abi3.so",
+    "retr/index/late/kernels/_late.abi3.so",
+}
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", "venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "bench", "*.so"
 )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from retr.encoders.trainable.images import fused
 from retr.encoders.trainable.maxsim import NUMBERS_A_CHUNK, TokenTensors
 
 _IN_CACHE = 1 << 19
@@ -52,6 +53,11 @@ class Tile:
     left: Tensor
     right: Tensor
     found: Tensor
+
+    @property
+    def fusible(self) -> bool:
+        """Whether the compiled kernels can take it."""
+        return self.found.device.type == "cpu" and self.found.dtype == torch.float32 and fused.library() is not None
 
     @property
     def best(self) -> tuple[Tensor, Tensor]:
@@ -111,11 +117,38 @@ def _finite(best: Tensor) -> Tensor:
     return best.masked_fill_(best == -torch.inf, 0.0)
 
 
+def _means(tile: Tile, share_left: Tensor, share_right: Tensor) -> tuple[Tensor, Tensor]:
+    """Both means of a tile's images and texts, of the shares [images, m] and [n, texts]."""
+    if tile.fusible:
+        return fused.means(tile.found, share_left, share_right)
+    of_images, of_texts = map(_finite, tile.best)
+    to_text = torch.einsum("im,imt->it", share_left, of_images.squeeze(2))
+    return to_text, torch.einsum("nt,int->it", share_right, of_texts.squeeze(1))
+
+
+def _learnt(tile: Tile, shares: tuple[Tensor, Tensor], gradients: tuple[Tensor, Tensor], into: Tensor) -> Tensor:
+    """Adds what the images' tokens learn to `into` [images, m, dim]; gives what the texts' learn [n, texts, dim].
+
+    Where it is not compiled, the gradients of the products are laid out where the greatest stand, for both directions
+    in one matrix, of which two products give the gradients of the tokens.
+    """
+    if tile.fusible:
+        return fused.learnt(tile.found, shares, gradients, (tile.left, tile.right), into)
+    of_images, of_texts = tile.best
+    there, back = (gradient[:, None, None, :] for gradient in gradients)
+    # As numbers, which are faster than truths.
+    spread, other = (torch.eq(tile.found, best, out=torch.empty_like(tile.found)) for best in (of_images, of_texts))
+    spread *= there * shares[0][:, :, None, None] / spread.sum(2, keepdim=True)
+    spread.addcmul_(other, back * shares[1] / other.sum(1, keepdim=True))
+    matrix = spread.reshape(len(tile.left), -1)
+    into.flatten(0, 1).addmm_(matrix, tile.right)
+    return (matrix.T @ tile.left).view(tile.n, len(tile.texts), -1)
+
+
 class _BothWays(torch.autograd.Function):
     """Forward: maxima of products, tile by tile. Backward: each maximum's gradient goes to its two tokens.
 
-    The gradients of a tile's products are laid out where the maxima stand, for both directions in one matrix, of
-    which two products give the gradients of the tokens. Equal products share it equally.
+    Equal products share it equally.
     """
 
     @staticmethod
@@ -125,10 +158,8 @@ class _BothWays(torch.autograd.Function):
         to_text, to_image = (left.new_zeros(len(left), len(right)) for _ in range(2))
         share_left, share_right = _shares(kept_left, left), _shares(kept_right, left)
         for tile in tiles(left, kept_left, right, kept_right, numbers):
-            of_images, of_texts = map(_finite, tile.best)
             at = tile.images, tile.texts
-            to_text[at] = torch.einsum("im,imt->it", share_left[tile.images], of_images.squeeze(2))
-            to_image[at] = torch.einsum("tn,int->it", share_right[tile.texts, : tile.n], of_texts.squeeze(1))
+            to_text[at], to_image[at] = _means(tile, share_left[tile.images], share_right[tile.texts, : tile.n].T)
         context.save_for_backward(left, kept_left, right, kept_right)
         context.numbers = numbers
         return to_text, to_image
@@ -140,20 +171,11 @@ class _BothWays(torch.autograd.Function):
         share_left, share_right = _shares(kept_left, left), _shares(kept_right, left)
         some = kept_left.any(1)[:, None] & kept_right.any(1)[None, :]
         to_text, to_image = (gradient.masked_fill(~some, 0.0) for gradient in (to_text, to_image))
-        gradient_left, room = torch.zeros_like(left), left.new_empty(0)
+        gradient_left = torch.zeros_like(left)
         gradient_right = right.new_zeros(right.shape[1], len(right), right.shape[2])
         for tile in tiles(left, kept_left, right, kept_right, context.numbers):
-            images, texts, n, size = tile.images, tile.texts, tile.n, tile.found.numel()
-            of_images, of_texts = tile.best
-            there = to_text[images][:, None, None, texts] * share_left[images, :, None, None]
-            back = to_image[images][:, None, None, texts] * share_right[texts, :n].T[None, None]
-            room = room if room.shape[-1] >= size else left.new_empty(2, size)
-            spread, other = (part[:size].view(tile.found.shape) for part in room)
-            torch.eq(tile.found, of_images, out=spread)  # numbers, which are faster than truths
-            torch.eq(tile.found, of_texts, out=other)
-            spread *= there / spread.sum(2, keepdim=True)
-            spread.addcmul_(other, back / other.sum(1, keepdim=True))
-            matrix = spread.reshape(len(tile.left), -1)
-            gradient_left[images].flatten(0, 1).addmm_(matrix, tile.right)
-            gradient_right[:n].index_add_(1, texts, (matrix.T @ tile.left).view(n, len(texts), -1))
+            images, texts, n = tile.images, tile.texts, tile.n
+            shares = share_left[images], share_right[texts, :n].T
+            gradients = to_text[images][:, texts], to_image[images][:, texts]
+            gradient_right[:n].index_add_(1, texts, _learnt(tile, shares, gradients, gradient_left[images]))
         return gradient_left, None, gradient_right.transpose(0, 1), None, None
