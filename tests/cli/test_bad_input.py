@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+MADE = TemporaryDirectory(prefix="retr-bad-input-")
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PATH": os.environ["PATH"]}
 
 
@@ -73,30 +76,39 @@ def retr(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def indexed(folder: Path) -> None:
-    """A small lexical index in folder/ix, and its documents in good.jsonl."""
-    file("good.jsonl", rows({"id": "a", "text": "red fish", "year": 2020}, {"id": "b", "text": "blue bird"}))(folder)
-    done = retr(folder, "index", "good.jsonl", "--index", "ix", "--encoder", "none")
-    assert done.returncode == 0, done.stderr
+def once(files: Mapping[str, str], *commands: tuple[str, ...]) -> Callable[[Path], None]:
+    """Some files and what commands make of them: made once in a process, and copied into each folder."""
+
+    @cache
+    def made() -> Path:
+        folder = Path(MADE.name) / f"{len(list(Path(MADE.name).iterdir()))}"
+        for name, text in files.items():
+            file(name, text)(folder)
+        for command in commands:
+            ended = retr(folder, *command)
+            assert ended.returncode == 0, ended.stderr
+        return folder
+
+    def copied(folder: Path) -> None:
+        shutil.copytree(made(), folder, dirs_exist_ok=True)
+
+    return copied
 
 
-def with_vectors(folder: Path) -> None:
-    """The same with vectors."""
-    file("good.jsonl", rows({"id": "a", "text": "red fish"}, {"id": "b", "text": "blue bird"}))(folder)
-    done = retr(folder, "index", "good.jsonl", "--index", "ix")
-    assert done.returncode == 0, done.stderr
+SMALL = rows({"id": "a", "text": "red fish", "year": 2020}, {"id": "b", "text": "blue bird"})
+IN_WORDS = ("index", "good.jsonl", "--index", "ix", "--encoder", "none")
+indexed = once({"good.jsonl": SMALL}, IN_WORDS)
+"""A small lexical index in folder/ix, and its documents in good.jsonl."""
+with_vectors = once(
+    {"good.jsonl": rows({"id": "a", "text": "red fish"}, {"id": "b", "text": "blue bird"})},
+    ("index", "good.jsonl", "--index", "ix"),
+)
+"""The same with vectors."""
 
 
 def done(*commands: list[str]) -> Callable[[Path], object]:
     """The small lexical index after some commands."""
-
-    def prepare(folder: Path) -> None:
-        indexed(folder)
-        for command in commands:
-            ended = retr(folder, *command, "-i", "ix")
-            assert ended.returncode == 0, ended.stderr
-
-    return prepare
+    return once({"good.jsonl": SMALL}, IN_WORDS, *((*command, "-i", "ix") for command in commands))
 
 
 def with_index(change: Callable[[Path], object] = lambda folder: None) -> Callable[[Path], object]:
@@ -595,12 +607,15 @@ COMPARING = [
 ]
 
 
+GOOD = "A good text."
+encoded = once({"good.txt": GOOD}, ("encode", "good.txt", "--out", "v"))
+
+
 def vectors_in_v(change: Callable[[Path], object] = lambda folder: None) -> Callable[[Path], object]:
     """A folder of vectors in v, made from good.txt."""
 
     def prepare(folder: Path) -> None:
-        done = retr(folder, "encode", "good.txt", "--out", "v")
-        assert done.returncode == 0, done.stderr
+        encoded(folder)
         change(folder)
 
     return prepare
@@ -908,7 +923,7 @@ def expect_one_line(done: subprocess.CompletedProcess[str], says: str) -> None:
 
 @pytest.mark.parametrize(("group", "case"), CASES, ids=[f"{group.lower()}-{case.name}" for group, case in CASES])
 def test_one_clear_line(group: str, case: Case, tmp_path: Path) -> None:
-    file("good.txt", "A good text.")(tmp_path)
+    file("good.txt", GOOD)(tmp_path)
     case.prepare(tmp_path)
     expect_one_line(retr(tmp_path, *case.command), case.says)
     if group == "READING":
