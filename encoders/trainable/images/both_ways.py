@@ -44,7 +44,8 @@ class Tile:
     """Products of some images' tokens with some texts': `found` [images, m, n, texts], -inf where either is padding.
 
     `n` is the longest of these texts, whose places `texts` names. `left` [images * m, dim] and `right`
-    [n * texts, dim] are what the products were made of.
+    [n * texts, dim] are what the products were made of. For the compiled kernels the padding of texts is not in
+    `found`, but in `hidden` [n, texts], -inf there and else 0, which they add.
     """
 
     images: slice
@@ -53,11 +54,7 @@ class Tile:
     left: Tensor
     right: Tensor
     found: Tensor
-
-    @property
-    def fusible(self) -> bool:
-        """Whether the compiled kernels can take it."""
-        return self.found.device.type == "cpu" and self.found.dtype == torch.float32 and fused.library() is not None
+    hidden: Tensor | None = None
 
     @property
     def best(self) -> tuple[Tensor, Tensor]:
@@ -65,10 +62,13 @@ class Tile:
         return self.found.amax(2, keepdim=True), self.found.amax(1, keepdim=True)
 
 
-def tiles(left: Tensor, kept_left: Tensor, right: Tensor, kept_right: Tensor, numbers: int) -> Iterator[Tile]:
+def tiles(
+    left: Tensor, kept_left: Tensor, right: Tensor, kept_right: Tensor, numbers: int, *, compiled: bool = False
+) -> Iterator[Tile]:
     """All products of [images, m, dim] with [texts, n, dim], so many at a time; texts last, so that maxima are wide.
 
     Texts come by length, so that little of a tile is padding. Its products lie where those of the one before lay.
+    With `compiled` they are as the compiled kernels take them.
     """
     (rows, m, dim), (columns, longest, _) = left.shape, right.shape
     order, ends = _by_length(kept_right)
@@ -80,11 +80,15 @@ def tiles(left: Tensor, kept_left: Tensor, right: Tensor, kept_right: Tensor, nu
         size = len(flat) * len(others)
         room = room if len(room) >= size else left.new_empty(size)
         found = room[:size].view(len(flat), len(others))
-        torch.addmm(hidden[:n, texts].reshape(-1), flat, others.T, out=found)
+        beside = hidden[:n, texts]
+        if compiled:
+            torch.mm(flat, others.T, out=found)
+        else:
+            torch.addmm(beside.reshape(-1), flat, others.T, out=found)
         found = found.view(-1, m, n, len(texts))
         if padded:
             found.masked_fill_(~kept_left[images, :, None, None], -torch.inf)
-        yield Tile(images, texts, n, flat, others, found)
+        yield Tile(images, texts, n, flat, others, found, beside if compiled else None)
 
 
 def _by_length(kept: Tensor) -> tuple[Tensor, list[int]]:
@@ -119,8 +123,8 @@ def _finite(best: Tensor) -> Tensor:
 
 def _means(tile: Tile, share_left: Tensor, share_right: Tensor) -> tuple[Tensor, Tensor]:
     """Both means of a tile's images and texts, of the shares [images, m] and [n, texts]."""
-    if tile.fusible:
-        return fused.means(tile.found, share_left, share_right)
+    if tile.hidden is not None:
+        return fused.means(tile.found, tile.hidden, share_left, share_right)
     of_images, of_texts = map(_finite, tile.best)
     to_text = torch.einsum("im,imt->it", share_left, of_images.squeeze(2))
     return to_text, torch.einsum("nt,int->it", share_right, of_texts.squeeze(1))
@@ -132,8 +136,8 @@ def _learnt(tile: Tile, shares: tuple[Tensor, Tensor], gradients: tuple[Tensor, 
     Where it is not compiled, the gradients of the products are laid out where the greatest stand, for both directions
     in one matrix, of which two products give the gradients of the tokens.
     """
-    if tile.fusible:
-        return fused.learnt(tile.found, shares, gradients, (tile.left, tile.right), into)
+    if tile.hidden is not None:
+        return fused.learnt((tile.found, tile.hidden), shares, gradients, (tile.left, tile.right), into)
     of_images, of_texts = tile.best
     there, back = (gradient[:, None, None, :] for gradient in gradients)
     # As numbers, which are faster than truths.
@@ -157,7 +161,7 @@ class _BothWays(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         to_text, to_image = (left.new_zeros(len(left), len(right)) for _ in range(2))
         share_left, share_right = _shares(kept_left, left), _shares(kept_right, left)
-        for tile in tiles(left, kept_left, right, kept_right, numbers):
+        for tile in tiles(left, kept_left, right, kept_right, numbers, compiled=fused.fits(left)):
             at = tile.images, tile.texts
             to_text[at], to_image[at] = _means(tile, share_left[tile.images], share_right[tile.texts, : tile.n].T)
         context.save_for_backward(left, kept_left, right, kept_right)
@@ -173,7 +177,7 @@ class _BothWays(torch.autograd.Function):
         to_text, to_image = (gradient.masked_fill(~some, 0.0) for gradient in (to_text, to_image))
         gradient_left = torch.zeros_like(left)
         gradient_right = right.new_zeros(right.shape[1], len(right), right.shape[2])
-        for tile in tiles(left, kept_left, right, kept_right, context.numbers):
+        for tile in tiles(left, kept_left, right, kept_right, context.numbers, compiled=fused.fits(left)):
             images, texts, n = tile.images, tile.texts, tile.n
             shares = share_left[images], share_right[texts, :n].T
             gradients = to_text[images][:, texts], to_image[images][:, texts]

@@ -11,6 +11,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 SETTING = "RETR_KERNELS"
@@ -19,7 +20,7 @@ _P = ctypes.c_void_p
 
 class _Tile(ctypes.Structure):
     _fields_ = (
-        *((name, _P) for name in ("products", "of_images", "of_texts")),
+        *((name, _P) for name in ("products", "hidden", "of_images", "of_texts")),
         *((name, ctypes.c_int64) for name in ("images", "m", "n", "texts", "dim")),
     )
 
@@ -55,19 +56,25 @@ def _best() -> str:
     return kernels()[0]
 
 
-def means(found: Tensor, share_left: Tensor, share_right: Tensor) -> tuple[Tensor, Tensor]:
+def fits(numbers: Tensor) -> bool:
+    """Whether the kernels take products of such numbers."""
+    return numbers.device.type == "cpu" and numbers.dtype == torch.float32 and library() is not None
+
+
+def means(found: Tensor, hidden: Tensor, share_left: Tensor, share_right: Tensor) -> tuple[Tensor, Tensor]:
     """Of products [images, m, n, texts], float32, each image's and each text's mean of greatest: [images, texts] both.
 
-    The shares, [images, m] and [n, texts], are what each token counts for.
+    `hidden` [n, texts] is added to each image's products: -inf where a text has no token. The shares, [images, m] and
+    [n, texts], are what each token counts for.
     """
     made = found.new_empty(2, found.shape[0], found.shape[3])
-    held = found, share_left.contiguous(), share_right.contiguous()
+    held = found, *(one.contiguous() for one in (hidden, share_left, share_right))
     _call("means", held, 0, made[0], made[1])
     return made[0], made[1]
 
 
 def learnt(
-    found: Tensor,
+    products: tuple[Tensor, Tensor],
     shares: tuple[Tensor, Tensor],
     gradients: tuple[Tensor, Tensor],
     tokens: tuple[Tensor, Tensor],
@@ -75,19 +82,20 @@ def learnt(
 ) -> Tensor:
     """As the gradients of both means [images, texts] have it: adds to `into` what the images' tokens learn, in place.
 
-    Gives what the texts' tokens learn: [n, texts, dim]. `tokens` are those of the products, rows of `dim`.
+    Gives what the texts' tokens learn: [n, texts, dim]. `products` are those and what is hidden, as `means` has them,
+    and `tokens` what they were made of, rows of `dim`.
     """
-    left, right = tokens
+    (found, hidden), (left, right) = products, tokens
     dim = left.shape[1]
     made = found.new_zeros(found.shape[2], found.shape[3], dim)
-    held = found, shares[0].contiguous(), shares[1].contiguous()
+    held = found, *(one.contiguous() for one in (hidden, *shares))
     given = [one.contiguous() for one in (*gradients, left, right)]
     assert into.is_contiguous()
     _call("learnt", held, dim, *given, into, made)
     return made
 
 
-def _call(name: str, held: tuple[Tensor, Tensor, Tensor], dim: int, *given: Tensor) -> None:
+def _call(name: str, held: tuple[Tensor, ...], dim: int, *given: Tensor) -> None:
     assert held[0].is_contiguous()
     tile = _Tile(*(one.data_ptr() for one in held), *held[0].shape, dim)
     if getattr(library(), f"retr_tiles_{name}")(

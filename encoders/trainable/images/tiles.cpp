@@ -8,10 +8,10 @@
 
 namespace {
 
-// A tile: products [images, m, n, texts], what a token of an image counts for [images, m] and one of a text [n, texts].
-// Padding has products of -inf.
+// A tile: products [images, m, n, texts]; `hidden` [n, texts], which is added to each image's; what a token of an image
+// counts for [images, m] and one of a text [n, texts]. Padding has products of -inf then.
 struct Tile {
-    const float *products, *of_images, *of_texts;
+    const float *products, *hidden, *of_images, *of_texts;
     int64_t images, m, n, texts, dim;
 };
 

@@ -58,7 +58,8 @@ int means(const Tile *tile, float *to_text, float *to_image) {
             for (int64_t i = 0; i < m; i++) {
                 Floats best = Floats{} - INFINITY;
                 for (int64_t j = 0; j < n; j++) {
-                    const Floats value = load(products + (i * n + j) * texts + first, count, -INFINITY);
+                    const Floats value = load(products + (i * n + j) * texts + first, count, -INFINITY) +
+                                         load(tile->hidden + j * texts + first, count, 0.0f);
                     best = greater(value, best);
                     columns[j] = greater(value, columns[j]);
                 }
@@ -93,7 +94,8 @@ int learnt(const Tile *tile, const float *to_text, const float *to_image, const 
                 const float *const row = products + i * n * texts + first;
                 Greatest best = {Floats{} - INFINITY, Whole{}, Whole{}};
                 for (int64_t j = 0; j < n; j++) {
-                    const Floats value = load(row + j * texts, count, -INFINITY);
+                    const Floats value = load(row + j * texts, count, -INFINITY) +
+                                         load(tile->hidden + j * texts + first, count, 0.0f);
                     meet(best, value, int32_t(j));
                     meet(columns[j], value, int32_t(i));
                 }
@@ -104,7 +106,8 @@ int learnt(const Tile *tile, const float *to_text, const float *to_image, const 
                     const float weight =
                         to_text[image * texts + text] * tile->of_images[image * m + i] / float(equal);
                     for (int64_t j = best.at[lane], found = 0; found < equal; j++) {
-                        if (equal > 1 && row[j * texts + lane] != best.value[lane]) continue;
+                        const float hidden = tile->hidden[j * texts + text];
+                        if (equal > 1 && row[j * texts + lane] + hidden != best.value[lane]) continue;
                         const int64_t at = (j * texts + text) * dim;
                         learn(weight, tokens + i * dim, right + at, learnt + i * dim, to_right + at, dim);
                         found++;
@@ -120,7 +123,8 @@ int learnt(const Tile *tile, const float *to_text, const float *to_image, const 
                     const float weight =
                         to_image[image * texts + text] * tile->of_texts[j * texts + text] / float(equal);
                     for (int64_t i = best.at[lane], found = 0; found < equal; i++) {
-                        if (equal > 1 && products[(i * n + j) * texts + text] != best.value[lane]) continue;
+                        const float hidden = tile->hidden[j * texts + text];
+                        if (equal > 1 && products[(i * n + j) * texts + text] + hidden != best.value[lane]) continue;
                         learn(weight, tokens + i * dim, right + at, learnt + i * dim, to_right + at, dim);
                         found++;
                     }

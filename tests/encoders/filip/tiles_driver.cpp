@@ -22,7 +22,7 @@ void by_loops(const Tile &tile, const Numbers &there, const Numbers &back, const
         for (int64_t row = 0; row < rows; row++) {
             const auto product = [&](int64_t column) {
                 const int64_t i = turned ? column : row, j = turned ? row : column;
-                return tile.products[((image * m + i) * n + j) * texts + text];
+                return tile.products[((image * m + i) * n + j) * texts + text] + tile.hidden[j * texts + text];
             };
             float best = -INFINITY;
             int equal = 0;
@@ -71,7 +71,9 @@ bool well(const char *kernels, const Shape &shape, std::mt19937 &random) {
     const Numbers of_images = made(shape.images * shape.m, 9), of_texts = made(shape.n * shape.texts, 9);
     const Numbers there = made(pairs, 9), back = made(pairs, 9);
     const Numbers left = made(shape.images * shape.m * shape.dim, 9), right = made(shape.n * shape.texts * shape.dim, 9);
-    const Tile tile{products.data(), of_images.data(), of_texts.data(), shape.images, shape.m, shape.n, shape.texts, shape.dim};
+    Numbers hidden(shape.n * shape.texts);
+    for (auto &one : hidden) one = random() % 5 ? 0.0f : -INFINITY;
+    const Tile tile{products.data(), hidden.data(), of_images.data(), of_texts.data(), shape.images, shape.m, shape.n, shape.texts, shape.dim};
     Numbers to_text(pairs), to_image(pairs), to_left(left.size()), to_right(right.size());
     Sums texts(pairs), images(pairs), lefts(left.size()), rights(right.size());
     by_loops(tile, there, back, left, right, texts, images, lefts, rights);
