@@ -60,6 +60,7 @@ def test_the_contract_names_every_package() -> None:
     assert named == {f"retr.{name}" for name in (*FLAT, "opening", "integrations")}
 
 
+@pytest.mark.slow
 def test_no_flat_name_is_imported() -> None:
     modules = sorted(
         "retr." + path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")

@@ -107,6 +107,7 @@ def test_compacting_says_which_reader_still_holds_what_was_deleted(here: Path) -
     assert retr_json(here, "compact", "-i", "ix")["held"] == []
 
 
+@pytest.mark.slow
 def test_a_snapshot_outlives_compaction_and_is_gone_back_to(here: Path) -> None:
     assert retr(here, "snapshot", "-i", "ix").stdout == "No snapshots. Make one with: retr snapshot NAME\n"
     assert retr_json(here, "snapshot", "full", "-i", "ix")["documents"] == 3
@@ -196,6 +197,7 @@ def _has_open(process: int, path: Path) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_vectors_are_kept_as_asked_and_compaction_changes_it(made: Path, tmp_path: Path) -> None:
     flags = ["--kind", "hnsw", "--storage", "int8", "--dim", "128", "--recall", "0.9"]
     retr(tmp_path, "index", str(made / "r.jsonl"), "-q", *flags)

@@ -112,6 +112,7 @@ def test_check_names_what_is_damaged_and_exits_1(health: Path, tmp_path: Path) -
     assert "dense.npy" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_killed_index_goes_on_and_nothing_is_doubled_or_lost(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "retr", "index", "--sample", "--commit-seconds", "0"]
     for _ in range(2):

@@ -43,6 +43,7 @@ def lying(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], TrialSettin
     return lambda name, seconds: TrialSettings(seconds=seconds, disk=f"lying_disks:{name}")
 
 
+@pytest.mark.slow
 def test_on_a_sound_disk_all_of_it_holds_and_nothing_is_left(quick: Path) -> None:
     found = CliRunner().invoke(app, ["selftest", str(quick), "--minutes", str(BRIEF / 60), "--json", "--quiet"])
     told = json.loads(found.stdout)

@@ -73,6 +73,7 @@ def weights(folder: Path) -> bytes:
     return (folder / "out" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_trained_folder_is_an_encoder_that_says_how_it_was_made(bert: Path, tmp_path: Path) -> None:
     folder = prepare(tmp_path / "run", bert, objective="[objective.matryoshka]\ndims = [32, 16]\n")
     told = json.loads(finished(start(folder, "--json", "--seed", "4")))

@@ -114,6 +114,7 @@ async def status_of(app: Any, request: dict[str, Any]) -> int:
     return int(sent[0]["status"])
 
 
+@pytest.mark.slow
 def test_ten_thousand_malformed_requests_give_no_5xx(client: Any) -> None:
     draw = random.Random(SEED)
     found: Counter[int] = Counter()
