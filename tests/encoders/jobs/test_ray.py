@@ -26,7 +26,8 @@ TEXTS, SHARD, SECONDS = 1600, 40, "0.2"
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """For all processes: Ray on loopback alone, with a token of its own, and the slow encoder in sight."""
-    paths = [str(Path(__file__).parents[3] / "src"), str(HERE), os.environ.get("PYTHONPATH", "")]
+    root = Path(__file__).parents[3]
+    paths = [str(root / "src"), str(root), str(HERE), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
         "HOME": str(tmp_path_factory.mktemp("home")),
@@ -78,11 +79,12 @@ def straight(tmp_path_factory: pytest.TempPathFactory, texts: Path, environment:
 
 
 @pytest.fixture(scope="module")
-def nodes(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """The process of nodes.py."""
+def nodes(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """The process of nodes.py. A first job has all three workers at it before any of them is done with a shard."""
+    together = f"3:{tmp_path_factory.mktemp('together')}"
     process = subprocess.Popen(
         [sys.executable, str(HERE / "nodes.py")],
-        env=environment,
+        env={**environment, "LETTERS_TOGETHER": together},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
