@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",
         "LETTERS_SECONDS": SECONDS,
+        "LETTERS_TOGETHER": str(tmp_path_factory.mktemp("jobs") / "together"),
     }
 
 
@@ -79,12 +81,11 @@ def straight(tmp_path_factory: pytest.TempPathFactory, texts: Path, environment:
 
 
 @pytest.fixture(scope="module")
-def nodes(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
-    """The process of nodes.py. A first job has all three workers at it before any of them is done with a shard."""
-    together = f"3:{tmp_path_factory.mktemp('together')}"
+def nodes(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """The process of nodes.py."""
     process = subprocess.Popen(
         [sys.executable, str(HERE / "nodes.py")],
-        env={**environment, "LETTERS_TOGETHER": together},
+        env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -110,6 +111,8 @@ def test_a_node_killed_in_mid_job_costs_nothing(
     address: str,
 ) -> None:
     assert nodes.stdin is not None and nodes.stdout is not None
+    together = Path(environment["LETTERS_TOGETHER"])
+    together.mkdir()  # each of the three workers has a shard before any of them is done with one
     job = encode(texts, tmp_path / "v", environment, "--on", "ray", "--ray-address", address)
     wait_for(lambda: finished(tmp_path / "v") >= 4 or job.poll() is not None, 300)
     nodes.stdin.write("kill\n")
@@ -117,6 +120,7 @@ def test_a_node_killed_in_mid_job_costs_nothing(
     assert nodes.stdout.readline() == "killed\n"
     assert job.poll() is None, "the job was over before the node was killed"
     done = said(job)
+    shutil.rmtree(together)
     assert (done["texts"], done["encoded"], done["workers"]) == (TEXTS, TEXTS, 3)
     assert done["workers_lost"] >= 1
     assert files(tmp_path / "v") == straight
