@@ -126,10 +126,11 @@ def measured(run: Sequence[str], out: Path) -> dict[str, float]:
         first = first or (time.perf_counter() - started if any(map(list, map(out.glob, FIRST))) else 0.0)
         time.sleep(EVERY_SECONDS)
     wall = time.perf_counter() - started
-    said, errors = process.communicate()
+    out_text, errors = process.communicate()
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(run)} ended with exit code {process.returncode}: {errors[-2000:]}")
-    assert json.loads(said)["texts"] > 0
+    said = json.loads(out_text)
+    assert said["texts"] == said["encoded"]
     return {"wall": wall, "cpu": sum(spent.values()), "first": first, "mib": largest, "load": round(load, 2)}
 
 

@@ -58,8 +58,9 @@ def main() -> None:
         compute=ray.data.ActorPoolStrategy(size=args.workers),
     )
     encoded.write_parquet(str(args.out.resolve()))
+    given = len(args.texts.read_text(encoding="utf-8").splitlines())
     ray.shutdown()
-    json.dump({"texts": len(vectors_of(args.out)[0])}, sys.stdout)
+    json.dump({"texts": given, "encoded": len(vectors_of(args.out)[0])}, sys.stdout)
 
 
 def vectors_of(folder: Path) -> tuple[list[str], NDArray[np.float32]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 # Each of pytest-xdist's processes has its part of the cores. With all of them for each, the threads of torch and FAISS
-# wait for each other in loops: on two cores the tests of training took five times as long.
+# wait for each other in loops: on two busy cores some tests of training took five times as long.
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     part = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, part)))

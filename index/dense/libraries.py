@@ -1,9 +1,9 @@
 """What FAISS's own libraries are told while they are loaded: OpenBLAS which kernels to take, OpenMP how to wait.
 
-The OpenBLAS inside faiss-cpu goes by model numbers: a processor newer than itself (Sapphire Rapids, Alder Lake, Zen 5)
-is taken for a Prescott of 2004, at a quarter of the speed. `OPENBLAS_CORETYPE` says what to take instead. For the
-models that it knows, what is said here is what it would take by itself. And OpenMP's threads wait for each other in
-loops: beside two busy processes on two cores, filling an index so took 1.4 times the CPU that it takes now.
+The OpenBLAS inside faiss-cpu goes by model numbers: a processor newer than itself may be taken for a Prescott of 2004.
+On a Xeon of model 207 it was, at a quarter of the speed. `OPENBLAS_CORETYPE` says what to take instead. And OpenMP's
+threads wait for each other in loops: beside two busy processes on two cores, filling an index so took 1.4 times the CPU
+that it takes now.
 """
 
 import os

@@ -98,7 +98,8 @@ def learnt(
 def _call(name: str, held: tuple[Tensor, ...], dim: int, *given: Tensor) -> None:
     assert held[0].is_contiguous()
     tile = _Tile(*(one.data_ptr() for one in held), *held[0].shape, dim)
-    if getattr(library(), f"retr_tiles_{name}")(
-        _best().encode(), ctypes.byref(tile), *(one.data_ptr() for one in given)
-    ):
+    kernels, places = _best().encode(), [one.data_ptr() for one in given]
+    code = getattr(library(), f"retr_tiles_{name}")(kernels, ctypes.byref(tile), *places)
+    if code == 2:
         raise MemoryError("No memory for the maxima of FILIP's loss.")
+    assert code == 0, f"no kernels of the name {_best()!r}"
